@@ -1,0 +1,81 @@
+// Package throttle keeps the requests of a client within the budgets that a
+// service publishes, and obeys the service when it asks for fewer.
+package throttle
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Budget is a number of requests, or of a service's own units, per time. Every
+// client that spends from the same budget must share the Budget.
+type Budget struct {
+	name    string
+	limiter *rate.Limiter
+
+	mu    sync.Mutex
+	until time.Time // no request before
+}
+
+// NewBudget returns a budget of units per window.
+//
+// A token bucket with a burst lets rate×window+burst through in the worst
+// window. So a tenth of the units is the burst, and the rate is what remains:
+// the published number is never exceeded, wherever the window is laid.
+func NewBudget(name string, units int, window time.Duration) *Budget {
+	burst := max(1, units/10)
+	perSecond := float64(max(1, units-burst)) / window.Seconds()
+	return &Budget{name: name, limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+}
+
+// Name returns the budget's name, for metrics.
+func (b *Budget) Name() string { return b.name }
+
+// Pause lets nothing through before until. A shorter pause does not end a longer one.
+func (b *Budget) Pause(until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until.After(b.until) {
+		b.until = until
+	}
+}
+
+// PausedUntil returns the end of the pause; in the past, or zero, when there is none.
+func (b *Budget) PausedUntil() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.until
+}
+
+// Wait blocks until cost units may be spent, or ctx ends.
+func (b *Budget) Wait(ctx context.Context, cost int) error {
+	if err := b.limiter.WaitN(ctx, min(max(1, cost), b.limiter.Burst())); err != nil {
+		return err
+	}
+	// The pause comes after the limiter because a pause can begin while this
+	// request waits for its turn.
+	for {
+		wait := time.Until(b.PausedUntil())
+		if wait <= 0 {
+			return nil
+		}
+		if err := Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// Sleep waits for d or until ctx ends, and returns ctx's error in the latter case.
+func Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

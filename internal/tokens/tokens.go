@@ -1,0 +1,83 @@
+// Package tokens caches an OAuth 2.0 token and obtains the next one for all
+// who wait for it at once.
+package tokens
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// fetchTimeout bounds one request for a token, which goes on when the caller
+// that caused it gives up: a rotated refresh token must not be lost.
+const fetchTimeout = 30 * time.Second
+
+// Source caches a token. It is safe for concurrent use.
+type Source struct {
+	early time.Duration
+	fetch func(context.Context) (*oauth2.Token, error)
+
+	mu      sync.Mutex
+	token   *oauth2.Token
+	pending *attempt
+}
+
+type attempt struct {
+	done  chan struct{}
+	token *oauth2.Token
+	err   error
+}
+
+// New returns a Source that calls fetch, never twice at a time, when it has no
+// token or the one it has ends within early.
+func New(early time.Duration, fetch func(context.Context) (*oauth2.Token, error)) *Source {
+	return &Source{early: early, fetch: fetch}
+}
+
+// Token returns a token that is valid now. It blocks while one is obtained, or
+// until ctx ends.
+func (s *Source) Token(ctx context.Context) (*oauth2.Token, error) {
+	s.mu.Lock()
+	if s.token != nil && (s.token.Expiry.IsZero() || time.Until(s.token.Expiry) > s.early) {
+		defer s.mu.Unlock()
+		return s.token, nil
+	}
+	a := s.pending
+	if a == nil {
+		a = &attempt{done: make(chan struct{})}
+		s.pending = a
+		go s.run(context.WithoutCancel(ctx), a)
+	}
+	s.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.token, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (s *Source) run(ctx context.Context, a *attempt) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	a.token, a.err = s.fetch(ctx)
+	s.mu.Lock()
+	s.pending = nil
+	if a.err == nil {
+		s.token = a.token
+	}
+	s.mu.Unlock()
+	close(a.done)
+}
+
+// Invalidate drops the cached token if its value is accessToken: a service has
+// refused it before its end. A newer token stays.
+func (s *Source) Invalidate(accessToken string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token != nil && s.token.AccessToken == accessToken {
+		s.token = nil
+	}
+}

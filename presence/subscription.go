@@ -1,0 +1,63 @@
+package presence
+
+import "time"
+
+// MaxSubscriptionUsers is how many users one presence subscription may watch
+// (learn.microsoft.com/graph/changenotifications-for-presence).
+const MaxSubscriptionUsers = 650
+
+// MaxSubscriptionLifetime is the longest life of a presence subscription
+// (learn.microsoft.com/graph/api/resources/subscription).
+const MaxSubscriptionLifetime = 60 * time.Minute
+
+// MinSubscriptionLifetime is what Microsoft Graph extends a shorter request to
+// (learn.microsoft.com/graph/api/resources/subscription).
+const MinSubscriptionLifetime = 45 * time.Minute
+
+// Subscription is a presence subscription that exists at Microsoft Graph.
+type Subscription struct {
+	// ID is the subscription's id.
+	ID string
+	// UserIDs are the Entra object ids it watches.
+	UserIDs []string
+	// NotificationURL is where its notifications go.
+	NotificationURL string
+	// ExpiresAt is when it ends unless it is renewed before.
+	ExpiresAt time.Time
+}
+
+// Notification says that a person's presence has changed: look again. It
+// carries no order, and may come late, twice or never.
+type Notification struct {
+	// SubscriptionID is the subscription it belongs to.
+	SubscriptionID string
+	// TenantID is the Entra tenant.
+	TenantID string
+	// UserID is the Entra object id of the person.
+	UserID string
+	// Presence is the state that came with it, nil in a basic notification.
+	// Since a notification has no order, it is a hint and not an observation.
+	Presence *Presence
+}
+
+// LifecycleEvent is what Microsoft Graph says of a subscription itself.
+type LifecycleEvent string
+
+// The lifecycle events that Microsoft Graph documents. For presence only
+// ReauthorizationRequired is sent
+// (learn.microsoft.com/graph/change-notifications-lifecycle-events).
+const (
+	ReauthorizationRequired LifecycleEvent = "reauthorizationRequired"
+	SubscriptionRemoved     LifecycleEvent = "subscriptionRemoved"
+	NotificationsMissed     LifecycleEvent = "missed"
+)
+
+// Lifecycle is a lifecycle notification of a subscription.
+type Lifecycle struct {
+	SubscriptionID string
+	TenantID       string
+	Event          LifecycleEvent
+	// ExpiresAt is the end of the subscription as the notification tells it;
+	// zero where it does not.
+	ExpiresAt time.Time
+}
