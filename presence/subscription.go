@@ -61,3 +61,27 @@ type Lifecycle struct {
 	// zero where it does not.
 	ExpiresAt time.Time
 }
+
+// SubscriptionRequest is what is asked of Microsoft Graph to watch users.
+type SubscriptionRequest struct {
+	// UserIDs are the Entra object ids, at most [MaxSubscriptionUsers].
+	UserIDs []string
+	// NotificationURL takes the notifications; HTTPS and reachable for Microsoft.
+	NotificationURL string
+	// LifecycleURL takes the lifecycle notifications. It cannot be added
+	// later. Empty: none are sent.
+	LifecycleURL string
+	// ClientState comes back with every notification, at most 128 characters.
+	ClientState Secret
+	// ExpiresAt is the wished end, at most [MaxSubscriptionLifetime] from now.
+	ExpiresAt time.Time
+}
+
+// Receiver takes what arrives for one subscription. Its functions are called
+// concurrently and must not block: they only note what is to be looked at.
+type Receiver struct {
+	// Notify takes one notification. Required.
+	Notify func(Notification)
+	// Lifecycle takes one lifecycle notification; nil discards them.
+	Lifecycle func(Lifecycle)
+}
