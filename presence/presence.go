@@ -74,20 +74,37 @@ func ParseAvailability(s string) Availability { return parseWord(s, availabiliti
 // A value that is not documented is returned as it is, and Known is false for it.
 func ParseActivity(s string) Activity { return parseWord(s, activities) }
 
-// parseWord looks for the exact spelling first, because real payloads use it
-// and because string comparison is much cheaper than folding.
+// parseWord returns the word that s means, or s itself.
 func parseWord[T ~string](s string, words []T) T {
-	for _, w := range words {
-		if string(w) == s {
-			return w
-		}
-	}
-	for _, w := range words {
-		if strings.EqualFold(string(w), s) {
-			return w
-		}
+	if i := indexWord(words, s); i >= 0 {
+		return words[i]
 	}
 	return T(s)
+}
+
+// indexWord returns the place of s among words, whatever its case, or -1. It
+// looks for the exact spelling first, because real payloads use it and because
+// string comparison is much cheaper than folding.
+func indexWord[T ~string](words []T, s string) int {
+	for i, w := range words {
+		if string(w) == s {
+			return i
+		}
+	}
+	for i, w := range words {
+		if len(w) == len(s) && strings.EqualFold(string(w), s) {
+			return i
+		}
+	}
+	return -1
+}
+
+// wordAt returns the word that s means, or the empty word.
+func wordAt[T ~string](words []T, s string) T {
+	if i := indexWord(words, s); i >= 0 {
+		return words[i]
+	}
+	return ""
 }
 
 // Known reports whether a is documented and says something about a person:
