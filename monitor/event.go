@@ -1,0 +1,278 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// The reasons of a gap, and of what becomes of a subscription.
+const (
+	// ReasonStarted: the first subscription, or the first after there was
+	// nobody to watch.
+	ReasonStarted = "started"
+	// ReasonUsersChanged: another set of users is watched.
+	ReasonUsersChanged = "users changed"
+	// ReasonNoUsers: there is nobody left to watch.
+	ReasonNoUsers = "no users"
+	// ReasonNotFound: Microsoft Graph did not know the subscription any more.
+	ReasonNotFound = "subscription not found"
+	// ReasonExpired: the subscription ended while it could not be renewed.
+	ReasonExpired = "subscription expired"
+	// ReasonRemoved: a lifecycle notification said that it was removed.
+	ReasonRemoved = "subscription removed"
+	// ReasonSilent: the subscription was alive and delivered nothing.
+	ReasonSilent = "subscription silent"
+	// ReasonMissed: a lifecycle notification said that some were missed.
+	ReasonMissed = "notifications missed"
+	// ReasonConflict: another subscription of the account was in the way.
+	ReasonConflict = "subscription exists already"
+	// ReasonStopped: Run's context ended.
+	ReasonStopped = "stopped"
+)
+
+// EventKind says what happened.
+type EventKind string
+
+// What happens to a subscription.
+const (
+	// EventCreated: the first subscription, or the first after there was
+	// nobody to watch.
+	EventCreated EventKind = "created"
+	// EventRecreated: a subscription in place of one that is gone; Reason says why.
+	EventRecreated EventKind = "re-created"
+	// EventAdopted: a subscription that existed is used as it is.
+	EventAdopted EventKind = "adopted"
+	// EventReplaced: a subscription that existed was deleted to make room. Seen
+	// again and again it means that two monitors use one account.
+	EventReplaced EventKind = "replaced"
+	// EventRenewed: the subscription lives on.
+	EventRenewed EventKind = "renewed"
+	// EventReauthorized: renewed, because Microsoft Graph asked for
+	// re-authorization.
+	EventReauthorized EventKind = "re-authorized"
+	// EventDeleted: the subscription was deleted; Reason says why.
+	EventDeleted EventKind = "deleted"
+	// EventLost: the subscription is gone without our doing; Reason says why.
+	EventLost EventKind = "lost"
+	// EventSilent: the subscription is alive and delivers nothing.
+	EventSilent EventKind = "silent"
+	// EventFailed: a step failed with Err; it is tried again at NextAt.
+	EventFailed EventKind = "failed"
+	// EventUnsupported: this cloud has no presence notifications. The monitor
+	// stays idle; bulk reads are what is left.
+	EventUnsupported EventKind = "unsupported"
+)
+
+// Event is something that happened to a monitor's subscription.
+type Event struct {
+	Kind EventKind
+	// Monitor is the monitor's name.
+	Monitor string
+	// Time is when it happened.
+	Time time.Time
+	// SubscriptionID is the subscription it happened to; empty where there is
+	// none, as when creating it failed.
+	SubscriptionID string
+	// Users is how many users the subscription watches, or would.
+	Users int
+	// Reason is one of the Reason constants, or empty.
+	Reason string
+	// Action is what failed: "create", "renew" or "delete".
+	Action string
+	// Err is the cause of a failure.
+	Err error
+	// ExpiresAt is the end of the subscription that was created, adopted or renewed.
+	ExpiresAt time.Time
+	// NextAt is when the next step is due: the next attempt after a failure,
+	// the renewal after a success. Zero where nothing is planned.
+	NextAt time.Time
+}
+
+// State is the condition of a monitor in one word.
+type State string
+
+// The states of a monitor.
+const (
+	// StateStopped: Run is not running.
+	StateStopped State = "stopped"
+	// StateNoUsers: there is nobody to watch, so there is no subscription.
+	StateNoUsers State = "no users"
+	// StateCreating: the subscription is about to be created, or replaced
+	// because other users are to be watched.
+	StateCreating State = "creating"
+	// StateSubscribed: all is well.
+	StateSubscribed State = "subscribed"
+	// StateFailing: a step fails and is repeated. While the snapshot shows a
+	// subscription, notifications may still arrive.
+	StateFailing State = "failing"
+	// StateLost: the subscription is gone without our doing, and is being
+	// created again.
+	StateLost State = "lost"
+	// StateUnsupported: this cloud has no presence notifications.
+	StateUnsupported State = "unsupported"
+)
+
+// Snapshot is a monitor at one moment.
+type Snapshot struct {
+	Name  string
+	State State
+	// SubscriptionID is empty while there is no subscription.
+	SubscriptionID string
+	// Users is how many users are to be watched; Subscribed is how many the
+	// subscription watches.
+	Users, Subscribed int
+	// Overflow are the users beyond the capacity.
+	Overflow []string
+	// CreatedAt, RenewedAt and ExpiresAt are of the present subscription; zero
+	// while there is none. A creation counts as a renewal.
+	CreatedAt, RenewedAt, ExpiresAt time.Time
+	// HeardAt is when the last notification arrived; zero if none ever did.
+	HeardAt time.Time
+	// Misses is how many bulk reads since then found what no notification brought.
+	Misses int
+	// Failures is how often the present step has failed in a row.
+	Failures int
+	// Err is the last of these failures, FailedAt its time; nil and zero when
+	// the last step succeeded.
+	Err      error
+	FailedAt time.Time
+	// NextAction is what comes next, "create", "renew", "delete" or "lose" (the
+	// subscription expires before the next attempt), and NextAt is when. Empty
+	// while nothing is planned.
+	NextAction string
+	NextAt     time.Time
+}
+
+// Snapshot returns what the monitor is at.
+func (m *Monitor) Snapshot() Snapshot {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.state
+	snapshot := Snapshot{
+		Name:       m.name,
+		State:      s.condition(m.running),
+		Users:      len(s.users),
+		Overflow:   slices.Clone(m.overflow),
+		HeardAt:    s.heardAt,
+		Misses:     s.misses,
+		Failures:   s.failures,
+		Err:        s.err,
+		FailedAt:   s.failedAt,
+		Subscribed: len(s.subscription.UserIDs),
+	}
+	if s.subscription.ID != "" {
+		snapshot.SubscriptionID, snapshot.ExpiresAt = s.subscription.ID, s.subscription.ExpiresAt
+		snapshot.CreatedAt, snapshot.RenewedAt = s.createdAt, s.renewedAt
+	}
+	if m.running {
+		planned := next(now, s)
+		snapshot.NextAction, snapshot.NextAt = string(planned.do), planned.at
+		if planned.due(now) {
+			snapshot.NextAt = now
+		}
+	}
+	return snapshot
+}
+
+// condition names the state.
+func (s *state) condition(running bool) State {
+	exists := s.subscription.ID != ""
+	switch {
+	case !running:
+		return StateStopped
+	case s.unsupported:
+		return StateUnsupported
+	case !exists && lostBy(s.cause):
+		return StateLost
+	case s.failures > 0:
+		return StateFailing
+	case exists:
+		return StateSubscribed
+	case len(s.users) == 0:
+		return StateNoUsers
+	default:
+		return StateCreating
+	}
+}
+
+// lostBy reports whether the cause is one that was not our doing.
+func lostBy(cause string) bool {
+	return cause == ReasonNotFound || cause == ReasonExpired || cause == ReasonRemoved
+}
+
+// emit logs an event and tells it. The embedder's function cannot stop the upkeep.
+func (m *Monitor) emit(ctx context.Context, e Event) {
+	e.Monitor, e.Time = m.name, time.Now()
+	level := slog.LevelInfo
+	switch e.Kind {
+	case EventFailed:
+		level = slog.LevelWarn
+		if errors.Is(e.Err, presence.ErrUnauthorized) || errors.Is(e.Err, presence.ErrForbidden) {
+			level = slog.LevelError
+		}
+	case EventLost, EventSilent, EventReplaced, EventUnsupported:
+		level = slog.LevelWarn
+	case EventRenewed:
+		level = slog.LevelDebug
+	}
+	if m.log.Enabled(ctx, level) {
+		m.log.LogAttrs(ctx, level, "monitor: "+e.message(), e.attrs()...)
+	}
+	if m.opts.OnEvent != nil {
+		m.contain(ctx, "Options.OnEvent", func() { m.opts.OnEvent(e) })
+	}
+}
+
+func (e Event) message() string {
+	if e.Kind == EventFailed {
+		return e.Action + " subscription failed"
+	}
+	return "subscription " + string(e.Kind)
+}
+
+func (e Event) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("subscription_id", e.SubscriptionID), slog.Int("users", e.Users)}
+	if e.Reason != "" {
+		attrs = append(attrs, slog.String("reason", e.Reason))
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("error", e.Err))
+	}
+	if !e.ExpiresAt.IsZero() {
+		attrs = append(attrs, slog.Time("expires_at", e.ExpiresAt))
+	}
+	if !e.NextAt.IsZero() {
+		attrs = append(attrs, slog.Time("next_at", e.NextAt))
+	}
+	return attrs
+}
+
+// contain calls a function of the embedder's; a panic in it is logged.
+func (m *Monitor) contain(ctx context.Context, what string, f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.log.ErrorContext(ctx, "monitor: "+what+" panicked", "panic", panicText(p), "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+}
+
+// panicText describes a panic without printing a value that might hold a
+// secret: only the runtime's own errors and the type of anything else.
+func panicText(p any) string {
+	if err, ok := p.(interface {
+		error
+		RuntimeError()
+	}); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}

@@ -1,0 +1,157 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// maxSleep is the longest time between two looks at the plan. Timers stand
+// still while a machine is suspended; the times of the plan do not.
+const maxSleep = time.Minute
+
+// Run keeps the subscription until ctx ends, and then deletes it, unless
+// [Options.KeepOnStop] is set. It blocks, and returns nil when ctx has ended and
+// [ErrRunning] when the monitor runs already; nothing else ends it. After it
+// returned it may be called again.
+//
+// After ctx has ended, Run takes at most [Options.StopTimeout]. A subscription
+// that could not be deleted in that time is reported as an [EventFailed] and
+// expires by itself.
+//
+// Where the cloud has no presence notifications ([presence.ErrUnsupported]) the
+// state is [StateUnsupported] and Run blocks without doing anything: presence is
+// then kept in step by bulk reads alone.
+func (m *Monitor) Run(ctx context.Context) error {
+	m.mu.Lock()
+	if m.running {
+		m.mu.Unlock()
+		return ErrRunning
+	}
+	m.running = true
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		m.running = false
+		m.mu.Unlock()
+	}()
+
+	// Requests outlive ctx a little: one that is cancelled half-way leaves a
+	// subscription whose id nobody knows.
+	requests, release := linger(ctx, m.opts.StopTimeout)
+	defer release()
+	m.backoff.Reset()
+	for ctx.Err() == nil {
+		now := time.Now()
+		m.mu.Lock()
+		planned := next(now, &m.state)
+		m.mu.Unlock()
+		if planned.due(now) {
+			m.do(requests, planned)
+			continue
+		}
+		m.wait(ctx, now, planned)
+	}
+	m.stop(requests)
+	return nil
+}
+
+// wait returns when the planned step is due, the state has changed, ctx has
+// ended, or maxSleep is over.
+func (m *Monitor) wait(ctx context.Context, now time.Time, planned step) {
+	sleep := maxSleep
+	if planned.do != actionWait {
+		sleep = min(sleep, planned.at.Sub(now))
+	}
+	timer := time.NewTimer(sleep)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.wake:
+	case <-ctx.Done():
+	}
+}
+
+// linger returns a context that ends d after ctx has, and a function that ends
+// it at once and waits for its goroutine.
+func linger(ctx context.Context, d time.Duration) (context.Context, func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-ctx.Done():
+		case <-longer.Done():
+			return
+		}
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-longer.Done():
+		}
+	}()
+	return longer, func() {
+		cancel()
+		<-done
+	}
+}
+
+// do takes one step. Whatever comes of it, the state afterwards asks for another
+// step, or for this one at a later time.
+func (m *Monitor) do(ctx context.Context, planned step) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.log.ErrorContext(ctx, "monitor: a step panicked", "step", string(planned.do), "panic", panicText(p), "stack", string(debug.Stack()))
+			m.fail(ctx, planned.do, fmt.Errorf("monitor: %s subscription: panic: %s", planned.do, panicText(p)))
+		}
+	}()
+	switch planned.do {
+	case actionCreate:
+		m.create(ctx)
+	case actionRenew:
+		m.renew(ctx)
+	case actionDelete:
+		m.delete(ctx, planned.reason)
+	case actionLose:
+		m.lose(ctx, planned.reason)
+	}
+}
+
+// stop ends what is left when Run ends. What fails here has no next attempt.
+func (m *Monitor) stop(ctx context.Context) {
+	m.mu.Lock()
+	sub := m.state.subscription
+	m.mu.Unlock()
+	if sub.ID != "" && !m.opts.KeepOnStop {
+		m.contain(ctx, "Subscriptions.DeleteSubscription", func() {
+			e := Event{Kind: EventDeleted, SubscriptionID: sub.ID, Users: len(sub.UserIDs), Reason: ReasonStopped}
+			err := m.request(ctx, func(ctx context.Context) error { return m.subs.DeleteSubscription(ctx, sub.ID) })
+			if err != nil && !errors.Is(err, presence.ErrNotFound) {
+				e.Kind, e.Action, e.Err, e.ExpiresAt = EventFailed, string(actionDelete), err, sub.ExpiresAt
+			}
+			m.emit(ctx, e)
+		})
+	}
+	m.mu.Lock()
+	m.state.gone("")
+	m.state.unsupported = false
+	m.state.succeeded()
+	present, previous := m.route, m.previous
+	m.route, m.previous = nil, nil
+	m.mu.Unlock()
+	present.retire()
+	previous.retire()
+}
+
+// request calls f with a bounded context, without holding a lock.
+func (m *Monitor) request(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, m.opts.RequestTimeout)
+	defer cancel()
+	return f(ctx)
+}
