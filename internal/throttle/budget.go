@@ -4,6 +4,7 @@ package throttle
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -50,9 +51,17 @@ func (b *Budget) PausedUntil() time.Time {
 	return b.until
 }
 
-// Wait blocks until cost units may be spent, or ctx ends.
+// ErrNoTurn is the error of a request whose turn would come after the end of its
+// context. It matches [context.DeadlineExceeded], before the deadline.
+var ErrNoTurn = fmt.Errorf("no turn before the %w", context.DeadlineExceeded)
+
+// Wait blocks until cost units may be spent, or ctx ends. It returns [ErrNoTurn]
+// at once when the budget leaves no room before ctx's deadline.
 func (b *Budget) Wait(ctx context.Context, cost int) error {
 	if err := b.limiter.WaitN(ctx, min(max(1, cost), b.limiter.Burst())); err != nil {
+		if ctx.Err() == nil {
+			return fmt.Errorf("throttle: budget %s: %w", b.name, ErrNoTurn)
+		}
 		return err
 	}
 	// The pause comes after the limiter because a pause can begin while this

@@ -1,0 +1,289 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	abs "github.com/microsoft/kiota-abstractions-go"
+	"github.com/microsoftgraph/msgraph-sdk-go/models"
+	sdk "github.com/microsoftgraph/msgraph-sdk-go/subscriptions"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// maxStateLength is how long a client state may be
+// (learn.microsoft.com/graph/api/resources/subscription).
+const maxStateLength = 128
+
+func (c *Client) subscriptions() *sdk.SubscriptionsRequestBuilder {
+	return sdk.NewSubscriptionsRequestBuilderInternal(c.path, c.adapter)
+}
+
+// CreateSubscription makes Microsoft Graph call the notification URL at each
+// change of the users' availability and activity. It needs the delegated token of
+// a monitor, which can have one presence subscription per application: another
+// one is presence.ErrConflict, even for other users.
+//
+// Microsoft Graph validates the notification URL before it answers: a handler
+// must be serving it by then, and if that fails the error matches
+// [ErrEndpointValidation]. The subscription ends at ExpiresAt, which the service
+// moves to at least 45 minutes from now and which may be 60 minutes from now at
+// most; the result says when.
+//
+// In a cloud without presence notifications the error matches
+// presence.ErrUnsupported. A request that cannot be right is presence.ErrInvalid,
+// all its faults at once, and nothing is sent. It is not repeated when it fails.
+func (c *Client) CreateSubscription(ctx context.Context, req presence.SubscriptionRequest) (presence.Subscription, error) {
+	if err := c.needNotifications(opCreateSubscription); err != nil {
+		return presence.Subscription{}, err
+	}
+	ids, err := checkSubscription(req)
+	if err != nil {
+		return presence.Subscription{}, err
+	}
+	body := models.NewSubscription()
+	body.SetChangeType(text("updated"))
+	body.SetResource(text("/communications/presences?$filter=id in ('" + strings.Join(ids, "','") + "')"))
+	body.SetNotificationUrl(&req.NotificationURL)
+	if req.LifecycleURL != "" {
+		body.SetLifecycleNotificationUrl(&req.LifecycleURL)
+	}
+	if !req.ClientState.IsZero() {
+		body.SetClientState(text(req.ClientState.Reveal()))
+	}
+	expiresAt := req.ExpiresAt.UTC()
+	body.SetExpirationDateTime(&expiresAt)
+	info, err := c.subscriptions().ToPostRequestInformation(ctx, body, nil)
+	if err != nil {
+		return presence.Subscription{}, buildError(opCreateSubscription, err)
+	}
+	w, err := c.subscription(ctx, opCreateSubscription, info)
+	if err != nil {
+		return presence.Subscription{}, err
+	}
+	if w.NotificationURL == "" {
+		w.NotificationURL = req.NotificationURL
+	}
+	s := w.subscription(expiresAt)
+	// The answer need not repeat the whole filter; it was accepted as it is.
+	s.UserIDs = ids
+	return s, nil
+}
+
+func (c *Client) needNotifications(op operation) error {
+	if c.cloud.Notifications {
+		return nil
+	}
+	return fmt.Errorf("graph: %s: the cloud %q has no change notifications for presence: %w: read presence in bulk", op.name, c.cloud.Name, presence.ErrUnsupported)
+}
+
+// checkSubscription returns the distinct user ids, and every fault.
+func checkSubscription(req presence.SubscriptionRequest) ([]string, error) {
+	var (
+		ids    []string
+		faults []error
+		seen   = make(map[string]bool, len(req.UserIDs))
+	)
+	for _, id := range req.UserIDs {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		ids = append(ids, id)
+		faults = append(faults, checkUserID(id))
+	}
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, invalid(opCreateSubscription, format, args...))
+		}
+	}
+	fault(len(ids) == 0, "there are no users to watch")
+	fault(len(ids) > presence.MaxSubscriptionUsers, "%d users are more than the %d that one subscription may watch: use more monitors", len(ids), presence.MaxSubscriptionUsers)
+	fault(!isWebURL(req.NotificationURL), "the notification URL is not absolute")
+	fault(req.LifecycleURL != "" && !isWebURL(req.LifecycleURL), "the lifecycle URL is not absolute")
+	fault(len(req.ClientState.Reveal()) > maxStateLength, "the client state is longer than %d characters", maxStateLength)
+	fault(req.ExpiresAt.IsZero(), "the end of the subscription is not set")
+	return ids, errors.Join(faults...)
+}
+
+func isWebURL(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+// RenewSubscription moves the end of a subscription; it also re-authorizes it. A
+// subscription that has ended is presence.ErrNotFound: create it anew. The
+// result has only those fields that the service repeats. It is not repeated when
+// it fails.
+func (c *Client) RenewSubscription(ctx context.Context, id string, expiresAt time.Time) (presence.Subscription, error) {
+	if err := checkSubscriptionID(opRenewSubscription, id); err != nil {
+		return presence.Subscription{}, err
+	}
+	if expiresAt.IsZero() {
+		return presence.Subscription{}, invalid(opRenewSubscription, "the end of the subscription is not set")
+	}
+	expiresAt = expiresAt.UTC()
+	body := models.NewSubscription()
+	body.SetExpirationDateTime(&expiresAt)
+	info, err := c.subscriptions().BySubscriptionId(id).ToPatchRequestInformation(ctx, body, nil)
+	if err != nil {
+		return presence.Subscription{}, buildError(opRenewSubscription, err)
+	}
+	w, err := c.subscription(ctx, opRenewSubscription, info)
+	if err != nil {
+		return presence.Subscription{}, err
+	}
+	return w.subscription(expiresAt), nil
+}
+
+// DeleteSubscription ends a subscription. One that has ended is
+// presence.ErrNotFound. It is not repeated when it fails.
+func (c *Client) DeleteSubscription(ctx context.Context, id string) error {
+	if err := checkSubscriptionID(opDeleteSubscription, id); err != nil {
+		return err
+	}
+	info, err := c.subscriptions().BySubscriptionId(id).ToDeleteRequestInformation(ctx, nil)
+	if err != nil {
+		return buildError(opDeleteSubscription, err)
+	}
+	return c.do(ctx, opDeleteSubscription, info, maxAnswer, nil)
+}
+
+// ReauthorizeSubscription answers the lifecycle notification
+// reauthorizationRequired. A renewal does the same; Microsoft asks not to do both
+// within ten minutes of each other. It is not repeated when it fails.
+func (c *Client) ReauthorizeSubscription(ctx context.Context, id string) error {
+	if err := checkSubscriptionID(opReauthorize, id); err != nil {
+		return err
+	}
+	info, err := c.subscriptions().BySubscriptionId(id).Reauthorize().ToPostRequestInformation(ctx, nil)
+	if err != nil {
+		return buildError(opReauthorize, err)
+	}
+	return c.do(ctx, opReauthorize, info, maxAnswer, nil)
+}
+
+func checkSubscriptionID(op operation, id string) error {
+	if isIdentifier(id) {
+		return nil
+	}
+	return invalid(op, "%q is not the id of a subscription", id)
+}
+
+// Subscriptions returns the presence subscriptions that the token's user has
+// through this application, or through others too where Subscription.Read.All is
+// granted. The users are those of its filter. Other subscriptions are left out.
+func (c *Client) Subscriptions(ctx context.Context) ([]presence.Subscription, error) {
+	builder := c.subscriptions()
+	first, err := builder.ToGetRequestInformation(ctx, nil)
+	if err != nil {
+		return nil, buildError(opListSubscriptions, err)
+	}
+	next := func(link string) (*abs.RequestInformation, error) {
+		return builder.WithUrl(link).ToGetRequestInformation(ctx, nil)
+	}
+	var all []presence.Subscription
+	usable := func(w wireSubscription) bool { return w.ID != "" }
+	for page, err := range pages(ctx, c, opListSubscriptions, first, next, usable) {
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range page {
+			if _, ok := watchedUsers(w.Resource); ok {
+				all = append(all, w.subscription(time.Time{}))
+			}
+		}
+	}
+	return all, nil
+}
+
+// wireSubscription is one subscription as the service writes it.
+type wireSubscription struct {
+	ID              string   `json:"id"`
+	Resource        string   `json:"resource"`
+	NotificationURL string   `json:"notificationUrl"`
+	ExpiresAt       wireTime `json:"expirationDateTime"`
+}
+
+// subscription returns the subscription, with the end that was asked for where
+// the service names none.
+func (w wireSubscription) subscription(asked time.Time) presence.Subscription {
+	s := presence.Subscription{ID: w.ID, NotificationURL: w.NotificationURL, ExpiresAt: time.Time(w.ExpiresAt)}
+	s.UserIDs, _ = watchedUsers(w.Resource)
+	if s.ExpiresAt.IsZero() {
+		s.ExpiresAt = asked
+	}
+	return s
+}
+
+// subscription sends info and reads the subscription that it answers with.
+func (c *Client) subscription(ctx context.Context, op operation, info *abs.RequestInformation) (wireSubscription, error) {
+	var w wireSubscription
+	err := c.do(ctx, op, info, maxAnswer, func(body io.Reader) error {
+		if err := json.NewDecoder(body).Decode(&w); err != nil {
+			return err
+		}
+		if w.ID == "" {
+			return errors.New("graph: the answer is not a subscription")
+		}
+		return nil
+	})
+	return w, err
+}
+
+// wireTime is a time as Microsoft Graph writes it: with seven digits of a second
+// or fewer, and with a zone or without, which means UTC.
+type wireTime time.Time
+
+func (t *wireTime) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil || s == "" {
+		return err
+	}
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		at, err = time.ParseInLocation("2006-01-02T15:04:05.999999999", s, time.UTC)
+	}
+	*t = wireTime(at.UTC())
+	return err
+}
+
+var (
+	presenceResource = regexp.MustCompile(`(?i)^/?communications/presences(.*)$`)
+	filteredUsers    = regexp.MustCompile(`(?i)^\?\$filter=\s*id\s+(?:in\s*\(([^()]*)\)|eq\s+('[^']*'))\s*$`)
+	singleUser       = regexp.MustCompile(`^(?:/([A-Za-z0-9._-]+)|\('([A-Za-z0-9._-]+)'\))$`)
+)
+
+// watchedUsers returns the users of a presence resource, and whether it is one.
+// Each form is read that Microsoft shows: presences/{id}, presences('{id}'), and
+// a filter, URL-encoded or not.
+func watchedUsers(resource string) ([]string, bool) {
+	if decoded, err := url.QueryUnescape(resource); err == nil {
+		resource = decoded
+	}
+	m := presenceResource.FindStringSubmatch(resource)
+	if m == nil {
+		return nil, false
+	}
+	if one := singleUser.FindStringSubmatch(m[1]); one != nil {
+		return []string{one[1] + one[2]}, true
+	}
+	filter := filteredUsers.FindStringSubmatch(m[1])
+	if filter == nil {
+		return nil, true
+	}
+	var ids []string
+	for quoted := range strings.SplitSeq(filter[1]+filter[2], ",") {
+		if id := strings.Trim(quoted, "' "); isIdentifier(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, true
+}
