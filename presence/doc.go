@@ -15,6 +15,18 @@
 // turns it into a MiCollab [Status], or into the wish to leave the status as it
 // is.
 //
+// # Tables for different people
+//
+// [DefaultRules] are the mapping that holds where nothing else is said, as text
+// that a person can read and edit. A [Mapping] puts layers of such [Rules] on top
+// of them: for everyone, for groups, for single users. [Mapping.For] gives a
+// user's table, which can tell of every result which rule decided it.
+//
+// # Who is who
+//
+// [Match] finds the persons that exist on both sides by their addresses, and
+// names everybody who is left out, with the reason.
+//
 // # What is unknown never writes
 //
 // A value this package has no word for is kept as it was read, is reported by

@@ -99,16 +99,11 @@ func DefaultTable() *Table { return newTable([]*layer{newLayer(layerDefault, Def
 
 func newTable(layers []*layer) *Table {
 	t := &Table{layers: layers, quoted: quotedWords(layers)}
-	t.teams = make([]*entry, len(availabilities)*(len(activities)+1)*2)
+	t.teams = make([]*entry, len(availabilities)*len(activities)*2)
 	for i, availability := range availabilities {
-		for j := range len(activities) + 1 {
-			activity := Activity(noWord)
-			if j < len(activities) {
-				activity = activities[j]
-			}
-			for _, outOfOffice := range []bool{false, true} {
-				t.teams[cell(i, j, outOfOffice)] = resolveTeams(layers, availability, activity, outOfOffice)
-			}
+		for j, activity := range activities {
+			t.teams[cell(i, j, false)] = resolveTeams(layers, availability, activity, false)
+			t.teams[cell(i, j, true)] = resolveTeams(layers, availability, activity, true)
 		}
 	}
 	t.phone = make([]*entry, len(lineStates)*2)
@@ -119,10 +114,9 @@ func newTable(layers []*layer) *Table {
 	return t
 }
 
-// cell is the place of a result in Table.teams; the activity after the last
-// stands for all that are not documented.
+// cell is the place in Table.teams of what two documented words give.
 func cell(availability, activity int, outOfOffice bool) int {
-	i := 2 * (availability*(len(activities)+1) + activity)
+	i := 2 * (availability*len(activities) + activity)
 	if outOfOffice {
 		i++
 	}
@@ -175,23 +169,21 @@ func (t *Table) lookUpLine(line Line) *entry {
 
 func (t *Table) lookUpPresence(p Presence) *entry {
 	i, j := indexWord(availabilities, string(p.Availability)), indexWord(activities, string(p.Activity))
-	if j < 0 && wordAt(t.quoted.activities, string(p.Activity)) == noWord {
-		j = len(activities)
-	}
 	if i >= 0 && j >= 0 {
 		return t.teams[cell(i, j, p.OutOfOffice)]
 	}
-	// What remains is a word that a layer lists in quotes, or an availability
-	// that no layer knows.
-	availability := p.Availability
+	// One of the two is not documented: a layer may list it in quotes.
+	var availability Availability
 	if i >= 0 {
 		availability = availabilities[i]
 	} else if availability = wordAt(t.quoted.availabilities, string(p.Availability)); availability == noWord {
 		return nil
 	}
-	activity := wordAt(t.quoted.activities, string(p.Activity))
-	if j >= 0 && j < len(activities) {
+	var activity Activity
+	if j >= 0 {
 		activity = activities[j]
+	} else {
+		activity = wordAt(t.quoted.activities, string(p.Activity))
 	}
 	return resolveTeams(t.layers, availability, activity, p.OutOfOffice)
 }

@@ -156,7 +156,7 @@ func (m *matcher) accounts(teams []TeamsUser) []TeamsUser {
 	for i, t := range sorted {
 		switch {
 		case t.ID == "":
-			m.exclude(t.exclusion(), ReasonNoID, "the directory gives no object id: read the directory again")
+			m.exclude(t.exclusion(), ReasonNoID, "the directory gives no object id for this account: read the directory again")
 		case i > 0 && sorted[i-1].ID == t.ID:
 		case len(t.addresses()) == 0:
 			m.exclude(t.exclusion(), ReasonNoEmail, "the account has neither user principal name nor mail: give it one")
@@ -174,7 +174,7 @@ func (m *matcher) principals(principals []Principal) []Principal {
 	for i, p := range sorted {
 		switch {
 		case p.ID == "":
-			m.exclude(p.exclusion(), ReasonNoID, "CloudLink gives no principal id: the user has to sign in to CloudLink once")
+			m.exclude(p.exclusion(), ReasonNoID, "CloudLink gives no id for this user: read its users again")
 		case i > 0 && sorted[i-1].ID == p.ID:
 		case NormalizeEmail(p.Email) == "":
 			m.exclude(p.exclusion(), ReasonNoEmail, "the CloudLink user has no e-mail address: enter that of the Teams account")
