@@ -1,0 +1,190 @@
+package presencebridge
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// Explanation answers why a person shows what they show: what was observed and
+// how long ago, which rule was applied, what was written and when, and what
+// keeps the bridge from writing.
+type Explanation struct {
+	At   time.Time     `json:"at"`
+	User presence.User `json:"user"`
+	// AccountDirection and UserDirection narrow one another.
+	AccountDirection Direction `json:"accountDirection"`
+	UserDirection    Direction `json:"userDirection"`
+	// Watched: notifications tell of the user's Teams presence; otherwise only
+	// the regular reading does.
+	Watched bool `json:"watched"`
+
+	// Endpoints are the telephones as they were read last.
+	Endpoints []EndpointReading `json:"endpoints"`
+	// Line is the strongest of them; LineReadAt is zero if none was read.
+	Line       presence.Line `json:"line"`
+	LineReadAt time.Time     `json:"lineReadAt,omitzero"`
+	// SessionRule is the row of the mapping table for the line.
+	SessionRule string `json:"sessionRule"`
+	// Session is the bridge's own Teams session; zero if none is open.
+	Session          presence.Session `json:"session,omitzero"`
+	SessionOpenedAt  time.Time        `json:"sessionOpenedAt,omitzero"`
+	SessionExpiresAt time.Time        `json:"sessionExpiresAt,omitzero"`
+	// TeamsBlock says why nothing else is written to Teams.
+	TeamsBlock    Block  `json:"teamsBlock,omitempty"`
+	TeamsSentence string `json:"teamsSentence,omitempty"`
+
+	// Presence is what Teams showed when it was read last.
+	Presence       presence.Presence `json:"presence"`
+	PresenceReadAt time.Time         `json:"presenceReadAt,omitzero"`
+	// Own: that is, as far as can be told, the bridge's own doing.
+	Own bool `json:"own"`
+	// Basis is the newest presence that is the person's own: MiCollab follows it.
+	Basis       presence.Presence `json:"basis"`
+	BasisReadAt time.Time         `json:"basisReadAt,omitzero"`
+	// StatusRule is the row of the mapping table for the basis.
+	StatusRule string `json:"statusRule"`
+	// Wanted is the status that MiCollab should show; empty if it is left alone.
+	Wanted presence.Status `json:"wanted,omitempty"`
+	// Shown is what MiCollab shows as far as is known.
+	Shown   presence.Status `json:"shown,omitempty"`
+	ShownAt time.Time       `json:"shownAt,omitzero"`
+	// StatusBlock says why nothing is written to MiCollab.
+	StatusBlock    Block  `json:"statusBlock,omitempty"`
+	StatusSentence string `json:"statusSentence,omitempty"`
+
+	// Failures are the kinds of request that failed last, by connection.
+	Failures []Failure `json:"failures,omitempty"`
+	// Writes are the last writes, the oldest first.
+	Writes []Write `json:"writes,omitempty"`
+}
+
+// EndpointReading is what one telephone showed when it was read last.
+type EndpointReading struct {
+	Endpoint string        `json:"endpoint"`
+	Line     presence.Line `json:"line"`
+	// ReadAt is zero if it was never read.
+	ReadAt time.Time `json:"readAt,omitzero"`
+}
+
+// Failure is a kind of request that failed for a user and waits.
+type Failure struct {
+	Connection string `json:"connection"`
+	// Failures is how often in a row.
+	Failures int       `json:"failures"`
+	At       time.Time `json:"at"`
+	// NextAt is when it is tried again.
+	NextAt time.Time `json:"nextAt"`
+	Error  string    `json:"error"`
+}
+
+// Explain tells why a user shows what they show. The user is named by Entra
+// object id, e-mail address or CloudLink principal id; one who is not kept in
+// step gives an error that matches ErrUnknownUser and says why.
+func (b *Bridge) Explain(user string) (*Explanation, error) {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p, err := b.findLocked(user)
+	if err != nil {
+		return nil, err
+	}
+	v := &p.view
+	d := decide(v, &p.rules, &b.settings, now)
+	e := &Explanation{
+		At: now, User: p.user, AccountDirection: b.direction, UserDirection: p.own,
+		Watched: b.watcher != nil && p.rules.teamsToMiCollab && !b.overflow[p.user.TeamsID],
+		Line:    v.phone.line, LineReadAt: v.phone.at,
+		Presence: v.teams.seen, PresenceReadAt: v.teams.seenAt, Own: v.teams.origin == originOwn || v.teams.origin == originOwnLate,
+		Basis: v.teams.basis, BasisReadAt: v.teams.basisAt,
+		Shown: v.status.shown, ShownAt: v.status.shownAt,
+		TeamsBlock: d.blocks[toTeams], StatusBlock: d.blocks[toMiCollab],
+		Writes: append([]Write(nil), p.writes...),
+	}
+	if v.session.possible() {
+		e.Session, e.SessionOpenedAt, e.SessionExpiresAt = v.session.session, v.session.openedAt, v.session.expiresAt
+	}
+	if !v.phone.at.IsZero() {
+		e.SessionRule = p.table.SessionRule(v.phone.line).String()
+	}
+	if !v.teams.basisAt.IsZero() {
+		e.StatusRule = p.table.StatusRule(v.teams.basis).String()
+	}
+	if w := d.wants[toMiCollab]; w.effect == presence.Set {
+		e.Wanted = presence.Status(w.first)
+	}
+	for _, endpoint := range p.user.Endpoints {
+		s := v.phone.endpoints[endpoint]
+		e.Endpoints = append(e.Endpoints, EndpointReading{endpoint, s.line, s.at})
+	}
+	for _, l := range b.lanes {
+		if a := p.attempts[l]; a != nil {
+			e.Failures = append(e.Failures, Failure{l.name, a.failures, a.at, a.notBefore, a.err.Error()})
+		}
+	}
+	for destination, l := range b.writing {
+		if d.actions[destination].kind != doNothing && !p.waits(l, now).IsZero() {
+			d.blocks[destination] = BlockBackoff
+		}
+	}
+	e.TeamsBlock, e.StatusBlock = d.blocks[toTeams], d.blocks[toMiCollab]
+	e.TeamsSentence, e.StatusSentence = e.TeamsBlock.Sentence(), e.StatusBlock.Sentence()
+	return e, nil
+}
+
+// String returns the explanation as a few lines for a person.
+func (e *Explanation) String() string {
+	var s strings.Builder
+	ago := func(t time.Time) string {
+		if t.IsZero() {
+			return "never read"
+		}
+		return e.At.Sub(t).Round(time.Second).String() + " ago"
+	}
+	fmt.Fprintf(&s, "%s <%s>: account %s, user %s\n", e.User.Name, e.User.Email, e.AccountDirection, e.UserDirection)
+	for _, r := range e.Endpoints {
+		fmt.Fprintf(&s, "phone %s: %s (%s)\n", r.Endpoint, r.Line, ago(r.ReadAt))
+	}
+	fmt.Fprintf(&s, "teams session of the bridge: %s", e.Session)
+	if !e.SessionExpiresAt.IsZero() {
+		fmt.Fprintf(&s, ", opened %s, lapses in %s", ago(e.SessionOpenedAt), e.SessionExpiresAt.Sub(e.At).Round(time.Second))
+	}
+	if e.SessionRule != "" {
+		fmt.Fprintf(&s, "; rule: %s", e.SessionRule)
+	}
+	writeSentence(&s, e.TeamsSentence)
+	fmt.Fprintf(&s, "teams shows: %s (%s)", e.Presence, ago(e.PresenceReadAt))
+	if e.Own {
+		s.WriteString(", put there by the bridge")
+	}
+	s.WriteString("\n")
+	fmt.Fprintf(&s, "micollab shows: %q (%s)", e.Shown, ago(e.ShownAt))
+	if e.Wanted != "" {
+		fmt.Fprintf(&s, ", should show %q because Teams showed %s (%s); rule: %s", e.Wanted, e.Basis, ago(e.BasisReadAt), e.StatusRule)
+	}
+	writeSentence(&s, e.StatusSentence)
+	for _, f := range e.Failures {
+		fmt.Fprintf(&s, "%s failed %d times, last %s: %s\n", f.Connection, f.Failures, ago(f.At), f.Error)
+	}
+	for _, w := range e.Writes {
+		value := w.Session.String()
+		if w.Destination == DestinationMiCollab {
+			value = string(w.Status)
+		}
+		fmt.Fprintf(&s, "wrote to %s: %s %s (%s), trigger %s", w.Destination, w.Operation, value, ago(w.Time), w.Cause.Trigger)
+		if w.Error != "" {
+			fmt.Fprintf(&s, ", failed: %s", w.Error)
+		}
+		s.WriteString("\n")
+	}
+	return s.String()
+}
+
+func writeSentence(s *strings.Builder, sentence string) {
+	if sentence != "" {
+		s.WriteString(". " + sentence)
+	}
+	s.WriteString("\n")
+}

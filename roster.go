@@ -1,0 +1,262 @@
+package presencebridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// limits are the directions that do not work for a user, BlockNone where they do.
+type limits struct{ line, status Block }
+
+// keepRoster reads the roster at the start, at each interval and when asked.
+func (b *Bridge) keepRoster(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		wait := b.opts.DirectoryInterval
+		if err := b.readRoster(ctx); err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			wait = min(time.Second<<min(failures, 10), b.opts.MaxBackoff)
+			if asked, ok := presence.RetryAfter(err); ok {
+				wait = asked
+			}
+			failures++
+		} else {
+			failures = 0
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-b.refresh:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// RefreshRoster asks for the roster to be read anew soon. It does not block.
+func (b *Bridge) RefreshRoster() {
+	select {
+	case b.refresh <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Bridge) readRoster(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, max(b.opts.RequestTimeout, defaultBulkTimeout))
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("presencebridge: the directory panicked with a %T", r)
+		}
+		b.mu.Lock()
+		before := b.rosterErr
+		b.rosterErr = err
+		b.mu.Unlock()
+		if (before == nil) != (err == nil) && !errors.Is(err, context.Canceled) {
+			h := Health{Connection: "directory", State: StateHealthy, Since: time.Now(), Err: err}
+			if err != nil {
+				h.State, h.Error = StateFailing, err.Error()
+			}
+			b.healthChanged(h)
+		}
+	}()
+	roster, err := b.sides.Directory.Roster(ctx)
+	if err != nil {
+		return err
+	}
+	b.applyRoster(roster, time.Now())
+	return nil
+}
+
+// applyRoster makes the roster the one that holds.
+func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
+	limited := make(map[string]limits)
+	for _, l := range roster.Limited {
+		was, block := limited[l.User.TeamsID], BlockUnsupportedPBX
+		if l.Reason == presence.ReasonNoEndpoint {
+			block = BlockNoEndpoint
+		}
+		if l.Direction == presence.TeamsToMiCollab {
+			was.status = block
+		} else {
+			was.line = block
+		}
+		limited[l.User.TeamsID] = was
+	}
+	change := RosterChange{Time: now, Roster: roster}
+	b.mu.Lock()
+	first := b.loadedAt.IsZero()
+	changed := first || !slices.Equal(b.roster.Excluded, roster.Excluded) || len(b.roster.Limited) != len(roster.Limited)
+	b.roster, b.loadedAt = roster, now
+	present := make(map[string]bool, len(roster.Users))
+	for _, user := range roster.Users {
+		id := user.TeamsID
+		if id == "" || present[id] {
+			continue
+		}
+		present[id] = true
+		p := b.people[id]
+		fresh := p == nil || p.removed
+		if p == nil {
+			p = &person{}
+			p.view.session.unknownUntil = b.startedAt.Add(b.settings.lifetime)
+			b.people[id] = p
+		}
+		moved := fresh || !slices.Equal(p.user.Endpoints, user.Endpoints)
+		if fresh {
+			change.Added = append(change.Added, id)
+		} else if moved || p.user.Email != user.Email || p.user.PBX != user.PBX {
+			changed = true
+		}
+		p.user, p.limited, p.removed = user, limited[id], false
+		b.ruleLocked(p)
+		if moved {
+			p.view.phone.settle(user, Cause{Trigger: TriggerStart, ReceivedAt: now})
+			b.markLocked(p, ofLines, Cause{Trigger: TriggerStart, ReceivedAt: now}, false)
+		}
+		if fresh {
+			b.markLocked(p, ofTeams, Cause{Trigger: TriggerStart, ReceivedAt: now}, false)
+			b.markLocked(p, ofStatus, Cause{Trigger: TriggerStart, ReceivedAt: now}, false)
+		}
+	}
+	for id, p := range b.people {
+		if !present[id] && !p.removed {
+			change.Removed = append(change.Removed, id)
+			// Stays until its session is cleared.
+			p.removed = true
+			p.view.phone.cause.Trigger = TriggerRemoved
+			b.ruleLocked(p)
+		}
+	}
+	b.indexLocked()
+	for _, p := range b.people {
+		b.evaluateLocked(p, now)
+	}
+	b.mu.Unlock()
+	if first {
+		close(b.loaded)
+	}
+	if !changed && len(change.Added)+len(change.Removed) == 0 {
+		return
+	}
+	slices.Sort(change.Removed)
+	b.opts.Logger.Info("the roster has changed", "bridge", b.opts.Name, "users", len(roster.Users), "added", len(change.Added),
+		"removed", len(change.Removed), "limited", len(roster.Limited), "excluded", len(roster.Excluded))
+	for _, e := range roster.Excluded {
+		b.opts.Logger.Warn("left out", "bridge", b.opts.Name, "side", e.Side, "id", e.ID, "reason", e.Reason, "detail", e.Detail)
+	}
+	for _, l := range roster.Limited {
+		b.opts.Logger.Warn("limited", "bridge", b.opts.Name, "user", l.User.TeamsID, "direction", l.Direction, "reason", l.Reason, "detail", l.Detail)
+	}
+	change.Overflow = b.updateWatcher()
+	if b.opts.Hooks.RosterChanged != nil {
+		b.opts.Hooks.RosterChanged(change)
+	}
+}
+
+// indexLocked makes the ways to find a person anew.
+func (b *Bridge) indexLocked() {
+	clear(b.endpoints)
+	clear(b.principal)
+	clear(b.emails)
+	for id, p := range b.people {
+		if p.removed {
+			continue
+		}
+		for _, e := range p.user.Endpoints {
+			b.endpoints[e] = id
+		}
+		b.principal[p.user.PrincipalID] = id
+		b.emails[presence.NormalizeEmail(p.user.Email)] = id
+	}
+}
+
+func (b *Bridge) forgetLocked(p *person) {
+	id := p.user.TeamsID
+	delete(b.people, id)
+	b.clock.set(id, time.Time{})
+}
+
+// updateWatcher tells the watcher whom to watch: those whose Teams presence is
+// brought to MiCollab. It returns those for whom there is no room.
+func (b *Bridge) updateWatcher() []string {
+	b.mu.Lock()
+	watcher := b.watcher
+	var ids []string
+	for id, p := range b.people {
+		if p.rules.teamsToMiCollab {
+			ids = append(ids, id)
+		}
+	}
+	b.mu.Unlock()
+	if watcher == nil {
+		return nil
+	}
+	slices.Sort(ids)
+	overflow := watcher.SetUsers(ids)
+	b.mu.Lock()
+	before := len(b.overflow)
+	b.overflow = make(map[string]bool, len(overflow))
+	for _, id := range overflow {
+		b.overflow[id] = true
+	}
+	b.mu.Unlock()
+	if len(overflow) > 0 && len(overflow) != before {
+		b.opts.Logger.Warn("users are not watched because no monitor has room for them: add a presence monitor; until then they are kept in step by the regular reading",
+			"bridge", b.opts.Name, "users", len(overflow), "ids", overflow)
+	}
+	return overflow
+}
+
+// TeamsUsers lists the accounts of Microsoft Entra. A client of package graph is one.
+type TeamsUsers interface {
+	// Users yields every account. After an error it yields nothing more.
+	Users(ctx context.Context) iter.Seq2[presence.TeamsUser, error]
+}
+
+// Principals lists the users of a CloudLink account. A client of package
+// cloudlink is one.
+type Principals interface {
+	// Principals yields every user. After an error it yields nothing more.
+	Principals(ctx context.Context) iter.Seq2[presence.Principal, error]
+}
+
+type directory struct {
+	teams      TeamsUsers
+	principals Principals
+	opts       *presence.MatchOptions
+}
+
+// NewDirectory returns a Directory that reads the users of both sides and
+// matches them by e-mail address with [presence.Match]; nil options are fine.
+func NewDirectory(teams TeamsUsers, principals Principals, opts *presence.MatchOptions) Directory {
+	return &directory{teams, principals, opts}
+}
+
+// Roster reads both sides. Half a directory would remove people who are there, so
+// an error on either side is an error of the whole.
+func (d *directory) Roster(ctx context.Context) (presence.Roster, error) {
+	var accounts []presence.TeamsUser
+	for u, err := range d.teams.Users(ctx) {
+		if err != nil {
+			return presence.Roster{}, fmt.Errorf("presencebridge: cannot read the Teams users: %w", err)
+		}
+		accounts = append(accounts, u)
+	}
+	var principals []presence.Principal
+	for p, err := range d.principals.Principals(ctx) {
+		if err != nil {
+			return presence.Roster{}, fmt.Errorf("presencebridge: cannot read the CloudLink users: %w", err)
+		}
+		principals = append(principals, p)
+	}
+	return presence.Match(accounts, principals, d.opts), nil
+}

@@ -1,0 +1,344 @@
+package presencebridge
+
+import (
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// view is what the bridge knows of one person: what each side was last observed
+// to be, and what was written when. It holds no wishes: decide derives them.
+type view struct {
+	phone   phoneView
+	teams   teamsView
+	session sessionView
+	status  statusView
+	flaps   [destinations]flap
+	// reported is, in a dry run, the want that was reported last.
+	reported [destinations]want
+}
+
+// phoneView is the telephone side as observed.
+type phoneView struct {
+	endpoints map[string]lineSighting
+	// line is the strongest of the endpoints, at the newest of their readings.
+	line presence.Line
+	at   time.Time
+	// complete: every endpoint of the user has been read at least once.
+	complete bool
+	// dndSince is when do-not-disturb was first seen on.
+	dndSince time.Time
+	cause    Cause
+}
+
+type lineSighting struct {
+	line presence.Line
+	at   time.Time
+}
+
+// teamsView is the Teams side as observed.
+type teamsView struct {
+	// seen is the newest reading, whatever it is.
+	seen   presence.Presence
+	seenAt time.Time
+	// readAt is when the newest reading began, taken or not.
+	readAt time.Time
+	// origin tells what the newest reading was taken for.
+	origin origin
+	// basis is the newest reading that was not the bridge's own doing: the
+	// state that MiCollab is to show.
+	basis      presence.Presence
+	basisAt    time.Time
+	basisCause Cause
+	seenCause  Cause
+}
+
+// origin says whose doing a reading of Teams is.
+type origin int
+
+const (
+	originUnread    origin = iota // nothing has been read
+	originGenuine                 // the person's, a client's, the calendar's
+	originOwn                     // the bridge's open session
+	originOwnLate                 // a session that the bridge closed a moment ago
+	originUndecided               // perhaps a session of an earlier run
+	originUnknown                 // a state the library has no word for
+)
+
+// sessionView is the bridge's own Teams session as far as it was written. The
+// service tells nobody about sessions, so this is all there is to know.
+type sessionView struct {
+	phase   sessionPhase
+	session presence.Session
+	// openedAt is when the first request for the session began: from then on
+	// Teams may show it.
+	openedAt time.Time
+	// renewedAt is when the last successful request began.
+	renewedAt time.Time
+	expiresAt time.Time
+	// closed is the session that ended last, between closedFrom and closedAt.
+	closed     presence.Session
+	closedFrom time.Time
+	closedAt   time.Time
+	// unknownUntil is when a session of an earlier run has lapsed at the latest.
+	unknownUntil time.Time
+}
+
+type sessionPhase int
+
+const (
+	sessionUnknown   sessionPhase = iota // an earlier run may have left one open
+	sessionNone                          // none is open
+	sessionOpen                          // open until expiresAt
+	sessionUncertain                     // a request failed that may have taken effect
+)
+
+// possible reports whether Teams may show a session that this run opened.
+func (s *sessionView) possible() bool {
+	return s.phase == sessionOpen || s.phase == sessionUncertain
+}
+
+// statusView is the MiCollab side.
+type statusView struct {
+	// shown is what MiCollab shows, as read or, later, as written.
+	shown   presence.Status
+	shownAt time.Time
+	// written is what the bridge wrote last, because of a presence of this family.
+	written       presence.Status
+	writtenAt     time.Time
+	writtenFamily presence.Availability
+	// dndWrittenAt is when the status last entered the do-not-disturb family.
+	dndWrittenAt time.Time
+	// contests counts how often MiCollab showed something else after the same
+	// status had been written.
+	contests int
+}
+
+// observeLines takes readings of endpoints that began at `at`. Endpoints that
+// are not in user any more are forgotten. It reports whether the strongest line
+// changed.
+func (p *phoneView) observeLines(user presence.User, lines []presence.Line, at time.Time, cause Cause) (changed bool) {
+	if p.endpoints == nil {
+		p.endpoints = make(map[string]lineSighting, len(user.Endpoints))
+	}
+	for _, l := range lines {
+		if old, ok := p.endpoints[l.Endpoint]; ok && old.at.After(at) {
+			continue
+		}
+		p.endpoints[l.Endpoint] = lineSighting{l, at}
+		if at.After(p.at) {
+			p.at = at
+		}
+	}
+	return p.settle(user, cause)
+}
+
+// settle derives the strongest line from the endpoints that the user has.
+func (p *phoneView) settle(user presence.User, cause Cause) (changed bool) {
+	strongest := make([]presence.Line, 0, len(user.Endpoints))
+	p.complete = true
+	for _, endpoint := range user.Endpoints {
+		if s, ok := p.endpoints[endpoint]; ok {
+			strongest = append(strongest, s.line)
+		} else {
+			p.complete = false
+		}
+	}
+	if len(p.endpoints) > len(strongest) {
+		for endpoint := range p.endpoints {
+			if !hasEndpoint(user, endpoint) {
+				delete(p.endpoints, endpoint)
+			}
+		}
+	}
+	line := presence.Strongest(strongest...)
+	changed = !line.SameState(p.line) || p.cause.Trigger == ""
+	switch {
+	case line.DoNotDisturb && !p.line.DoNotDisturb:
+		p.dndSince = p.at
+	case !line.DoNotDisturb:
+		p.dndSince = time.Time{}
+	}
+	p.line = line
+	if changed {
+		p.cause = cause
+		p.cause.Line, p.cause.ObservedAt = line, p.at
+	}
+	return changed
+}
+
+func hasEndpoint(user presence.User, endpoint string) bool {
+	for _, e := range user.Endpoints {
+		if e == endpoint {
+			return true
+		}
+	}
+	return false
+}
+
+// sequenceTrust is for how long a lower sequence number makes a reading an older
+// one. Replicas of the service agree within seconds; a number that stays lower
+// for longer means that the service began to count anew.
+const sequenceTrust = 2 * time.Minute
+
+// newer reports whether a reading of Teams that began at `at` is newer than the
+// one that is held: by sequence number where both have one, else by time.
+func (t *teamsView) newer(p presence.Presence, at time.Time) bool {
+	if t.seenAt.IsZero() {
+		return true
+	}
+	if at.Before(t.seenAt) {
+		return p.SequenceNumber > t.seen.SequenceNumber && t.seen.SequenceNumber != ""
+	}
+	if p.SequenceNumber != "" && t.seen.SequenceNumber != "" && p.SequenceNumber < t.seen.SequenceNumber {
+		return at.Sub(t.seenAt) > sequenceTrust
+	}
+	return true
+}
+
+// observeTeams takes a reading of Teams that began at `at`. It reports whether
+// the reading was taken and whether it shows another state than the last.
+func (v *view) observeTeams(p presence.Presence, at time.Time, cause Cause, s *settings) (taken, changed bool) {
+	t := &v.teams
+	t.readAt = maxTime(t.readAt, at)
+	if !t.newer(p, at) {
+		return false, false
+	}
+	changed = t.seenAt.IsZero() || !p.SameState(t.seen)
+	if !changed {
+		// The event that brought the state stays its cause.
+		cause = t.seenCause
+	}
+	if at.Before(t.seenAt) {
+		at = t.seenAt
+	}
+	cause.Presence, cause.ObservedAt = p, at
+	t.seen, t.seenAt, t.seenCause = p, at, cause
+	v.attribute(s)
+	return true, changed
+}
+
+// attribute decides whose doing the newest reading of Teams is, and makes it
+// the basis for MiCollab if it is not the bridge's own. It is called again when
+// something it rests on has changed.
+//
+// Graph does not tell who caused a state, and it may report the bridge's
+// Busy/InACall as Busy/Busy. So a reading is the bridge's own if it shows the
+// family of a session that was open when the reading began, or was closed within
+// the echo window before. The real state below it shows again once the session
+// is closed; it is read then.
+func (v *view) attribute(s *settings) {
+	t := &v.teams
+	if t.seenAt.IsZero() {
+		return
+	}
+	t.origin = v.originOf(t.seen, t.seenAt, s)
+	if t.origin == originGenuine && !t.basisAt.Equal(t.seenAt) {
+		if t.basisAt.IsZero() || !t.basis.SameState(t.seen) {
+			t.basisCause = t.seenCause
+		}
+		t.basis, t.basisAt = t.seen, t.seenAt
+	}
+}
+
+func (v *view) originOf(p presence.Presence, at time.Time, s *settings) origin {
+	if !p.Known() {
+		return originUnknown
+	}
+	family := p.Availability.Family()
+	ses := &v.session
+	switch {
+	case ses.possible() && !at.Before(ses.openedAt) && family == ses.session.Availability.Family():
+		return originOwn
+	case !ses.closed.IsZero() && family == ses.closed.Availability.Family() && !at.Before(ses.closedFrom) && at.Before(ses.closedAt.Add(s.echoWindow)):
+		return originOwnLate
+	case ses.phase == sessionUnknown && at.Before(ses.unknownUntil) && settableFamily(family):
+		return originUndecided
+	default:
+		return originGenuine
+	}
+}
+
+// settableFamily reports whether a session of the bridge can show as family.
+// Available is left out: it is what most people show by themselves, and a wrong
+// guess would hold MiCollab back after every start.
+func settableFamily(family presence.Availability) bool {
+	return family == presence.Busy || family == presence.DoNotDisturb || family == presence.Away
+}
+
+// beginSession notes that a request for a session begins. Until its outcome is
+// known the session may be open.
+func (s *sessionView) beginSession(session presence.Session, now time.Time, lifetime time.Duration) {
+	if s.possible() && s.session == session {
+		s.expiresAt = maxTime(s.expiresAt, now.Add(lifetime))
+		return
+	}
+	if s.possible() {
+		s.close(now)
+	}
+	s.phase, s.session, s.openedAt = sessionUncertain, session, now
+	s.renewedAt, s.expiresAt = time.Time{}, now.Add(lifetime)
+}
+
+// sessionSet notes that the request that began at `began` was carried out.
+func (s *sessionView) sessionSet(began time.Time, lifetime time.Duration) {
+	s.phase = sessionOpen
+	s.renewedAt, s.expiresAt = began, began.Add(lifetime)
+}
+
+// close notes that the session, if there was one, shows no longer after now.
+func (s *sessionView) close(now time.Time) {
+	if s.possible() {
+		s.closed, s.closedFrom, s.closedAt = s.session, s.openedAt, now
+	}
+	s.phase, s.session = sessionNone, presence.Session{}
+	s.openedAt, s.renewedAt, s.expiresAt = time.Time{}, time.Time{}, time.Time{}
+}
+
+// tick ends what time ends. It reports whether a session lapsed, after which
+// Teams is to be read.
+func (v *view) tick(now time.Time, s *settings) (lapsed bool) {
+	if v.session.possible() && !now.Before(v.session.expiresAt) {
+		v.session.close(v.session.expiresAt)
+		return true
+	}
+	if v.session.phase == sessionUnknown && !now.Before(v.session.unknownUntil) {
+		v.session.phase = sessionNone
+		v.attribute(s)
+	}
+	return false
+}
+
+// observeStatus takes a reading of MiCollab that began at `at`, unless something
+// newer is held. It reports whether it shows another status than was held.
+func (s *statusView) observeStatus(status presence.Status, at time.Time) (changed bool) {
+	if !s.shownAt.IsZero() && at.Before(s.shownAt) {
+		return false
+	}
+	changed = s.shownAt.IsZero() || !sameStatus(s.shown, status)
+	if changed && !s.writtenAt.IsZero() && sameStatus(s.shown, s.written) && !sameStatus(status, s.written) {
+		s.contests++
+	}
+	s.shown, s.shownAt = status, at
+	return changed
+}
+
+// statusWritten notes a status that was written between began and now.
+func (s *statusView) statusWritten(status presence.Status, family presence.Availability, began, now time.Time) {
+	if !sameStatus(s.written, status) {
+		s.contests = 0
+	}
+	if family == presence.DoNotDisturb && s.writtenFamily != family {
+		s.dndWrittenAt = began
+	}
+	s.written, s.writtenAt, s.writtenFamily = status, began, family
+	// A reading that began before the write ended may show the old status.
+	s.shown, s.shownAt = status, now
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,345 @@
+package presencebridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// maxWrites is how many of a user's last writes are kept for Explain.
+const maxWrites = 8
+
+// attempt is what became of the last requests of one kind for one user.
+type attempt struct {
+	failures int
+	pauses   *backoff.ExponentialBackOff
+	// notBefore is when the next request may be made.
+	notBefore time.Time
+	err       error
+	at        time.Time
+}
+
+// evaluateLocked decides about a person and queues what follows. It must be
+// called after anything that decide looks at has changed.
+func (b *Bridge) evaluateLocked(p *person, now time.Time) {
+	if p.view.tick(now, &b.settings) {
+		b.markLocked(p, ofTeams, Cause{Trigger: TriggerAfterClear, ReceivedAt: now}, true)
+	}
+	d := decide(&p.view, &p.rules, &b.settings, now)
+	p.view.flaps = d.flaps
+	id := p.user.TeamsID
+	for destination, l := range b.writing {
+		if d.actions[destination].kind == doNothing {
+			continue
+		}
+		if wait := p.waits(l, now); wait.IsZero() {
+			l.add(true, id)
+		} else {
+			d.blocks[destination] = BlockBackoff
+			d.wakeAt(wait)
+		}
+	}
+	for kind, l := range b.reading {
+		failed := p.pending[kind].Trigger != "" && p.attempts[l] != nil
+		if d.reads[kind] == "" && !failed || l.holds(id) {
+			continue
+		}
+		if wait := p.waits(l, now); wait.IsZero() {
+			b.markLocked(p, kind, Cause{Trigger: d.reads[kind], ReceivedAt: now}, true)
+		} else {
+			d.wakeAt(wait)
+		}
+	}
+	if !p.missedAt.IsZero() {
+		d.wakeAt(p.missedAt.Add(b.opts.MissedAfter))
+	}
+	p.verdict = d
+	for run := range b.syncs {
+		run.check(b, p)
+	}
+	if p.removed && !p.view.session.possible() {
+		b.forgetLocked(p)
+		return
+	}
+	b.clock.set(id, d.wake)
+}
+
+// waits returns until when the person's requests on the lane wait after a
+// failure; zero if they do not.
+func (p *person) waits(l *lane, now time.Time) time.Time {
+	if a := p.attempts[l]; a != nil && now.Before(a.notBefore) {
+		return a.notBefore
+	}
+	return time.Time{}
+}
+
+// awaken decides about users whose appointment has come.
+func (b *Bridge) awaken(users []string, now time.Time) {
+	var missed []string
+	b.mu.Lock()
+	for _, id := range users {
+		p := b.people[id]
+		if p == nil {
+			continue
+		}
+		if !p.missedAt.IsZero() && !now.Before(p.missedAt.Add(b.opts.MissedAfter)) {
+			p.missedAt = time.Time{}
+			missed = append(missed, id)
+		}
+		b.evaluateLocked(p, now)
+	}
+	watcher := b.watcher
+	b.mu.Unlock()
+	if len(missed) > 0 && watcher != nil {
+		watcher.Missed(missed...)
+	}
+}
+
+// markLocked asks for a reading. The first cause since the last reading stays:
+// it has waited longest.
+func (b *Bridge) markLocked(p *person, kind int, cause Cause, urgent bool) {
+	if kind == ofLines && len(p.user.Endpoints) == 0 || kind == ofStatus && !p.rules.teamsToMiCollab {
+		return
+	}
+	if p.pending[kind].Trigger == "" {
+		p.pending[kind] = cause
+	}
+	b.reading[kind].add(urgent, p.user.TeamsID)
+}
+
+// takePending returns the cause of a reading that begins now.
+func (p *person) takePending(kind int, now time.Time) Cause {
+	cause := p.pending[kind]
+	p.pending[kind] = Cause{}
+	if cause.Trigger == "" {
+		cause = Cause{Trigger: TriggerReconcile, ReceivedAt: now}
+	}
+	return cause
+}
+
+// restorePending asks again for a reading that failed; evaluateLocked queues it
+// after the attempt's pause.
+func (p *person) restorePending(kind int, cause Cause) {
+	if p.pending[kind].Trigger == "" {
+		p.pending[kind] = cause
+	}
+}
+
+// settleAttempt notes the outcome of a request for one user.
+func (b *Bridge) settleAttempt(p *person, l *lane, err error, now time.Time) {
+	if err == nil {
+		delete(p.attempts, l)
+		return
+	}
+	if p.attempts == nil {
+		p.attempts = make(map[*lane]*attempt)
+	}
+	a := p.attempts[l]
+	if a == nil {
+		a = &attempt{pauses: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(time.Second), backoff.WithMaxInterval(b.opts.MaxBackoff), backoff.WithMaxElapsedTime(0))}
+		p.attempts[l] = a
+	}
+	a.failures++
+	a.err, a.at = err, now
+	a.notBefore = now.Add(a.pauses.NextBackOff())
+	if wait, ok := presence.RetryAfter(err); ok {
+		a.notBefore = now.Add(wait)
+	}
+}
+
+// each makes a lane's work of a function for one user. A panic of a side or a
+// hook costs that user a pause and nobody else anything.
+func (b *Bridge) each(l *lane, f func(ctx context.Context, id string) error) func(context.Context, []string) error {
+	return func(ctx context.Context, users []string) error {
+		var systemicErr error
+		for _, id := range users {
+			if err := b.guard(l, users, func() error { return f(ctx, id) }); err != nil && systemic(err) {
+				systemicErr = err
+			}
+		}
+		return systemicErr
+	}
+}
+
+// guard calls f and turns a panic into an error that the users' attempts note.
+func (b *Bridge) guard(l *lane, users []string, f func() error) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		// The value may hold anything, a secret too; the stack holds code only.
+		err = fmt.Errorf("presencebridge: %s panicked with a %T", l.name, r)
+		b.opts.Logger.Error("a request panicked and is tried again later", "bridge", b.opts.Name, "connection", l.name, "stack", string(debug.Stack()))
+		b.mu.Lock()
+		now := time.Now()
+		for _, id := range users {
+			if p := b.people[id]; p != nil {
+				b.settleAttempt(p, l, err, now)
+				b.clock.set(id, p.attempts[l].notBefore)
+			}
+		}
+		b.mu.Unlock()
+	}()
+	return f()
+}
+
+// readTeams reads the Teams presence of users in bulk.
+func (b *Bridge) readTeams(ctx context.Context, users []string) error {
+	return b.guard(b.teamsRead, users, func() error { return b.readTeamsOnce(ctx, users) })
+}
+
+func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
+	began := time.Now()
+	causes := make(map[string]Cause, len(users))
+	ids := make([]string, 0, len(users))
+	b.mu.Lock()
+	for _, id := range users {
+		if p := b.people[id]; p != nil && !p.removed {
+			causes[id] = p.takePending(ofTeams, began)
+			ids = append(ids, id)
+		}
+	}
+	b.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(b.opts.RequestTimeout, defaultBulkTimeout))
+	defer cancel()
+	read, err := b.sides.Teams.Presences(ctx, ids)
+	now := time.Now()
+	b.metrics.read(b.teamsRead.name, len(read), err)
+	var observed []Observation
+	b.mu.Lock()
+	for _, r := range read {
+		p := b.people[r.UserID]
+		cause, asked := causes[r.UserID]
+		if p == nil || !asked {
+			continue
+		}
+		delete(causes, r.UserID)
+		b.settleAttempt(p, b.teamsRead, nil, now)
+		first := p.view.teams.seenAt.IsZero()
+		taken, changed := p.view.observeTeams(r, began, cause, &b.settings)
+		if changed {
+			observed = append(observed, Observation{Time: now, User: p.user, Side: "teams", Presence: r, Trigger: cause.Trigger,
+				Own: p.view.teams.origin == originOwn || p.view.teams.origin == originOwnLate})
+			if !first && taken && cause.Trigger == TriggerReconcile && p.rules.teamsToMiCollab && !b.overflow[r.UserID] && p.notifiedAt.Before(began) {
+				p.missedAt = now
+			}
+		}
+		b.evaluateLocked(p, now)
+	}
+	// Those that are left were not read: because of the error, or because the
+	// service does not know them, which the next regular reading asks again.
+	for id := range causes {
+		p := b.people[id]
+		if p == nil {
+			continue
+		}
+		reason := err
+		if reason == nil {
+			reason = fmt.Errorf("presencebridge: Teams knows no presence of the user: check that the account has a Teams licence: %w", presence.ErrNotFound)
+		}
+		b.settleAttempt(p, b.teamsRead, reason, now)
+		if err == nil {
+			p.attempts[b.teamsRead].notBefore = now.Add(b.opts.ReconcileInterval)
+		} else {
+			p.restorePending(ofTeams, causes[id])
+		}
+		b.evaluateLocked(p, now)
+	}
+	b.mu.Unlock()
+	b.fire(observed)
+	if err != nil && systemic(err) && len(read) == 0 {
+		return err
+	}
+	return nil
+}
+
+func (b *Bridge) fire(observed []Observation) {
+	if b.opts.Hooks.Observed == nil {
+		return
+	}
+	for _, o := range observed {
+		b.opts.Hooks.Observed(o)
+	}
+}
+
+// readLines reads the telephones of one user.
+func (b *Bridge) readLines(ctx context.Context, id string) error {
+	began := time.Now()
+	b.mu.Lock()
+	p := b.people[id]
+	if p == nil || p.removed {
+		b.mu.Unlock()
+		return nil
+	}
+	user, cause := p.user, p.takePending(ofLines, began)
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
+	defer cancel()
+	lines, err := b.sides.Phones.Lines(ctx, user)
+	now := time.Now()
+	b.metrics.read(b.lineRead.name, len(lines), err)
+	var observed []Observation
+	b.mu.Lock()
+	if p := b.people[id]; p != nil {
+		b.settleAttempt(p, b.lineRead, err, now)
+		if p.view.phone.observeLines(p.user, lines, began, cause) {
+			observed = append(observed, Observation{Time: now, User: p.user, Side: "phone", Line: p.view.phone.line, Trigger: cause.Trigger})
+		}
+		if err != nil {
+			p.restorePending(ofLines, cause)
+		}
+		b.evaluateLocked(p, now)
+	}
+	b.mu.Unlock()
+	b.fire(observed)
+	return err
+}
+
+// readStatus reads what MiCollab shows for one user.
+func (b *Bridge) readStatus(ctx context.Context, id string) error {
+	began := time.Now()
+	b.mu.Lock()
+	p := b.people[id]
+	if p == nil || p.removed || !p.rules.teamsToMiCollab {
+		b.mu.Unlock()
+		return nil
+	}
+	user, cause := p.user, p.takePending(ofStatus, began)
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
+	defer cancel()
+	status, err := b.sides.Statuses.Status(ctx, user)
+	now := time.Now()
+	b.metrics.read(b.statusRead.name, 1, err)
+	var observed []Observation
+	b.mu.Lock()
+	if p := b.people[id]; p != nil {
+		b.settleAttempt(p, b.statusRead, err, now)
+		switch {
+		case err == nil:
+			if p.view.status.observeStatus(status, began) {
+				observed = append(observed, Observation{Time: now, User: p.user, Side: "micollab", Status: status, Trigger: cause.Trigger})
+			}
+		case errors.Is(err, presence.ErrUnsupported):
+			// A server that cannot be read can be written: nothing is known to be shown.
+			p.view.status.observeStatus("", began)
+		default:
+			p.restorePending(ofStatus, cause)
+		}
+		b.evaluateLocked(p, now)
+	}
+	b.mu.Unlock()
+	b.fire(observed)
+	return err
+}

@@ -1,0 +1,218 @@
+package presencebridge
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// writeTeams carries out what is wanted of Teams for one user at this moment,
+// which may be something else than when the user was queued, or nothing.
+func (b *Bridge) writeTeams(ctx context.Context, id string) error {
+	b.mu.Lock()
+	p := b.people[id]
+	if p == nil {
+		b.mu.Unlock()
+		return nil
+	}
+	now := time.Now()
+	b.evaluateLocked(p, now)
+	next := p.verdict.actions[toTeams]
+	if next.kind == doNothing || !p.waits(b.teamsWrite, now).IsZero() {
+		b.mu.Unlock()
+		return nil
+	}
+	return b.writeSession(ctx, p, next)
+}
+
+// writeSession carries out an action on the user's Teams session. Bridge.mu is
+// held when it is called and released when it returns.
+func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error {
+	s := &p.view.session
+	before := *s
+	w := b.newWrite(p, DestinationTeams, next, time.Now())
+	switch next.kind {
+	case setSession:
+		w.Operation, w.Session = "set", next.session
+	case renewSession:
+		w.Operation, w.Session = "renew", next.session
+	default:
+		w.Operation, w.Session = "clear", s.session
+	}
+	if b.settings.dryRun {
+		return b.pretend(p, toTeams, w)
+	}
+	if next.kind != clearSession {
+		s.beginSession(next.session, w.Time, b.settings.lifetime)
+	}
+	id := p.user.TeamsID
+	b.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
+	defer cancel()
+	var err error
+	if next.kind == clearSession {
+		err = b.sides.Teams.ClearPresence(ctx, id)
+		if errors.Is(err, presence.ErrNotFound) {
+			// It has lapsed, or there was none: what was wanted is so.
+			err = nil
+		}
+	} else {
+		err = b.sides.Teams.SetPresence(ctx, id, next.session, b.settings.lifetime)
+	}
+
+	now := time.Now()
+	b.mu.Lock()
+	switch {
+	case err == nil && next.kind == clearSession:
+		s.close(now)
+		b.markLocked(p, ofTeams, Cause{Trigger: TriggerAfterClear, ReceivedAt: now}, true)
+	case err == nil:
+		s.sessionSet(w.Time, b.settings.lifetime)
+	case next.kind != clearSession && refused(err):
+		// Nothing was opened or prolonged; what was there before still is.
+		*s = before
+	}
+	// What the session explains, or does not explain any more, has changed.
+	p.view.attribute(&b.settings)
+	b.wroteLocked(p, toTeams, &w, err, now)
+	b.evaluateLocked(p, now)
+	b.mu.Unlock()
+	b.report(w)
+	return err
+}
+
+// refused reports whether err says that a request had no effect. Anything else,
+// a broken connection or a 504, leaves it open.
+func refused(err error) bool {
+	for _, sentinel := range []error{
+		presence.ErrThrottled, presence.ErrUnauthorized, presence.ErrForbidden, presence.ErrInvalid, presence.ErrNotFound, presence.ErrUnsupported,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	return false
+}
+
+// writeStatus carries out what is wanted of MiCollab for one user at this moment.
+func (b *Bridge) writeStatus(ctx context.Context, id string) error {
+	b.mu.Lock()
+	p := b.people[id]
+	if p == nil {
+		b.mu.Unlock()
+		return nil
+	}
+	began := time.Now()
+	b.evaluateLocked(p, began)
+	next := p.verdict.actions[toMiCollab]
+	if next.kind == doNothing || !p.waits(b.statusWrite, began).IsZero() {
+		b.mu.Unlock()
+		return nil
+	}
+	w := b.newWrite(p, DestinationMiCollab, next, began)
+	w.Operation, w.Status, w.Previous = "set", next.status, p.view.status.shown
+	if b.settings.dryRun {
+		return b.pretend(p, toMiCollab, w)
+	}
+	user := p.user
+	b.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
+	defer cancel()
+	err := b.sides.Statuses.SetStatus(ctx, user, next.status)
+
+	now := time.Now()
+	b.mu.Lock()
+	if err == nil {
+		p.view.status.statusWritten(next.status, next.cause.Presence.Availability.Family(), began, now)
+	} else if !refused(err) {
+		// It may have taken effect: ask before anything is concluded from it.
+		p.view.status.shownAt = time.Time{}
+	}
+	b.wroteLocked(p, toMiCollab, &w, err, now)
+	b.evaluateLocked(p, now)
+	b.mu.Unlock()
+	b.report(w)
+	return err
+}
+
+// clearOnStop clears a session when the bridge stops.
+func (b *Bridge) clearOnStop(ctx context.Context, id string) error {
+	b.mu.Lock()
+	p := b.people[id]
+	if p == nil || !p.view.session.possible() {
+		b.mu.Unlock()
+		return nil
+	}
+	cause := p.view.phone.cause
+	cause.Trigger = TriggerStop
+	return b.guard(b.teamsWrite, []string{id}, func() error {
+		return b.writeSession(ctx, p, action{kind: clearSession, cause: cause})
+	})
+}
+
+func (b *Bridge) newWrite(p *person, d Destination, next action, now time.Time) Write {
+	w := Write{Time: now, User: p.user, Destination: d, Cause: next.cause, DryRun: b.settings.dryRun}
+	switch {
+	case d == DestinationMiCollab:
+		w.Rule = p.rules.table.StatusRule(next.cause.Presence).String()
+	case next.cause.Trigger != TriggerStop && p.rules.phoneToTeams:
+		w.Rule = p.rules.table.SessionRule(p.view.phone.line).String()
+	}
+	return w
+}
+
+// pretend reports a write of a dry run. Bridge.mu is held when it is called and
+// released when it returns.
+func (b *Bridge) pretend(p *person, destination int, w Write) error {
+	p.view.reported[destination] = p.verdict.wants[destination]
+	p.remember(w)
+	b.evaluateLocked(p, w.Time)
+	b.mu.Unlock()
+	b.report(w)
+	return nil
+}
+
+func (b *Bridge) wroteLocked(p *person, destination int, w *Write, err error, now time.Time) {
+	w.Duration = now.Sub(w.Time)
+	w.Err = err
+	if err != nil {
+		w.Error = err.Error()
+	} else {
+		p.view.flaps[destination] = p.view.flaps[destination].written()
+	}
+	b.settleAttempt(p, b.writing[destination], err, now)
+	p.remember(*w)
+}
+
+func (p *person) remember(w Write) {
+	if len(p.writes) >= maxWrites {
+		copy(p.writes, p.writes[1:])
+		p.writes = p.writes[:maxWrites-1]
+	}
+	p.writes = append(p.writes, w)
+}
+
+// report tells everybody who wants to know about a write.
+func (b *Bridge) report(w Write) {
+	b.metrics.wrote(w)
+	log := b.opts.Logger.With("bridge", b.opts.Name, "user", w.User.TeamsID, "destination", w.Destination, "operation", w.Operation, "trigger", w.Cause.Trigger)
+	what := w.Session.String()
+	if w.Destination == DestinationMiCollab {
+		what = string(w.Status)
+	}
+	switch {
+	case w.Err != nil:
+		log.Warn("a write failed and is tried again if it is still wanted", "value", what, "error", w.Err)
+	case w.DryRun:
+		log.Info("dry run: would write", "value", what)
+	default:
+		log.Info("wrote", "value", what, "rule", w.Rule, "took", w.Duration)
+	}
+	if b.opts.Hooks.Wrote != nil {
+		b.opts.Hooks.Wrote(w)
+	}
+}
