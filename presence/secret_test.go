@@ -58,7 +58,9 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 		clean(t, name+" log", log.String())
 		assert.NotEmpty(t, log.String())
 	}
-	assert.Equal(t, "[redacted]", fmt.Sprintf("%s", s))
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%10.3s"} {
+		assert.Equal(t, "[redacted]", fmt.Sprintf(verb, s), verb)
+	}
 	assert.Equal(t, "[redacted]", s.String())
 }
 
