@@ -148,9 +148,9 @@ func (o *Options) withDefaults(notificationURL string) (Options, error) {
 	}
 	check(c.Capacity >= 0 && c.Capacity <= presence.MaxSubscriptionUsers, "Capacity is %d: use 1 to %d", c.Capacity, presence.MaxSubscriptionUsers)
 	check(c.Lifetime >= 0 && c.Lifetime <= presence.MaxSubscriptionLifetime, "Lifetime is %s: use at most %s", c.Lifetime, presence.MaxSubscriptionLifetime)
-	for name, d := range map[string]time.Duration{"MaxBackoff": c.MaxBackoff, "RequestTimeout": c.RequestTimeout, "StopTimeout": c.StopTimeout} {
-		check(d >= 0, "%s is %s: it cannot be negative", name, d)
-	}
+	check(c.MaxBackoff >= 0, "MaxBackoff is %s: it cannot be negative", c.MaxBackoff)
+	check(c.RequestTimeout >= 0, "RequestTimeout is %s: it cannot be negative", c.RequestTimeout)
+	check(c.StopTimeout >= 0, "StopTimeout is %s: it cannot be negative", c.StopTimeout)
 	if len(faults) > 0 {
 		return Options{}, errors.Join(faults...)
 	}
