@@ -69,7 +69,9 @@ func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncRe
 		}
 	}
 	run.report.Total = len(run.waiting)
-	run.finish()
+	if run.report.Total == 0 {
+		run.finish()
+	}
 	for id := range run.waiting {
 		p := b.people[id]
 		// A pause after an earlier failure is not the administrator's.
@@ -152,7 +154,7 @@ func (r *syncRun) check(b *Bridge, p *person) {
 	case p.verdict.actions[toMiCollab].kind != doNothing:
 		return
 	case p.verdict.blocks[toMiCollab] != BlockNone && !b.right(p):
-		if p.verdict.blocks[toMiCollab] == BlockDamping {
+		if b.passingLocked(p) {
 			return
 		}
 		if r.report.Blocked == nil {
@@ -167,6 +169,19 @@ func (r *syncRun) check(b *Bridge, p *person) {
 	r.report.Done++
 	delete(r.waiting, id)
 	r.finish()
+}
+
+// passingLocked reports whether the block of MiCollab will be gone within
+// seconds, so that SyncAll waits for it.
+func (b *Bridge) passingLocked(p *person) bool {
+	switch p.verdict.blocks[toMiCollab] {
+	case BlockDamping, BlockEchoWindow:
+		return true
+	case BlockEarlierSession:
+		return p.verdict.actions[toTeams].kind != doNothing
+	default:
+		return false
+	}
 }
 
 // right reports whether MiCollab shows what it should.

@@ -273,10 +273,15 @@ func (s *sessionView) beginSession(session presence.Session, now time.Time, life
 		s.expiresAt = maxTime(s.expiresAt, now.Add(lifetime))
 		return
 	}
-	if s.possible() {
+	opened := now
+	switch {
+	case s.possible():
 		s.close(now)
+	case s.phase == sessionUnknown:
+		// An earlier run may have opened it long ago.
+		opened = time.Time{}
 	}
-	s.phase, s.session, s.openedAt = sessionUncertain, session, now
+	s.phase, s.session, s.openedAt = sessionUncertain, session, opened
 	s.renewedAt, s.expiresAt = time.Time{}, now.Add(lifetime)
 }
 
@@ -293,6 +298,13 @@ func (s *sessionView) close(now time.Time) {
 	}
 	s.phase, s.session = sessionNone, presence.Session{}
 	s.openedAt, s.renewedAt, s.expiresAt = time.Time{}, time.Time{}, time.Time{}
+}
+
+// closeEarlier notes that a session of an earlier run, which Teams showed as
+// availability, was closed.
+func (s *sessionView) closeEarlier(availability presence.Availability, now time.Time) {
+	s.close(now)
+	s.closed, s.closedFrom, s.closedAt = presence.Session{Availability: availability}, time.Time{}, now
 }
 
 // tick ends what time ends. It reports whether a session lapsed, after which

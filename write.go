@@ -53,11 +53,12 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
 	defer cancel()
 	var err error
+	existed := true
 	if next.kind == clearSession {
 		err = b.sides.Teams.ClearPresence(ctx, id)
 		if errors.Is(err, presence.ErrNotFound) {
 			// It has lapsed, or there was none: what was wanted is so.
-			err = nil
+			existed, err = false, nil
 		}
 	} else {
 		err = b.sides.Teams.SetPresence(ctx, id, next.session, b.settings.lifetime)
@@ -67,7 +68,11 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 	b.mu.Lock()
 	switch {
 	case err == nil && next.kind == clearSession:
-		s.close(now)
+		if before.phase == sessionUnknown && existed {
+			s.closeEarlier(p.view.teams.seen.Availability, now)
+		} else {
+			s.close(now)
+		}
 		b.markLocked(p, ofTeams, Cause{Trigger: TriggerAfterClear, ReceivedAt: now}, true)
 	case err == nil:
 		s.sessionSet(w.Time, b.settings.lifetime)
