@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -299,7 +298,7 @@ func eachValue(body io.Reader, item func(*json.Decoder) error) error {
 // eachValueAndLink does the same and returns @odata.nextLink.
 func eachValueAndLink(body io.Reader, item func(*json.Decoder) error) (nextLink string, err error) {
 	d := json.NewDecoder(body)
-	if err := expect(d, json.Delim('{')); err != nil {
+	if err := expectDelim(d, json.Delim('{')); err != nil {
 		return "", err
 	}
 	found := false
@@ -311,7 +310,7 @@ func eachValueAndLink(body io.Reader, item func(*json.Decoder) error) (nextLink 
 		switch key {
 		case "value":
 			found = true
-			if err := expect(d, json.Delim('[')); err != nil {
+			if err := expectDelim(d, json.Delim('[')); err != nil {
 				return "", err
 			}
 			for d.More() {
@@ -319,7 +318,7 @@ func eachValueAndLink(body io.Reader, item func(*json.Decoder) error) (nextLink 
 					return "", err
 				}
 			}
-			if err := expect(d, json.Delim(']')); err != nil {
+			if err := expectDelim(d, json.Delim(']')); err != nil {
 				return "", err
 			}
 		case "@odata.nextLink":
@@ -327,28 +326,17 @@ func eachValueAndLink(body io.Reader, item func(*json.Decoder) error) (nextLink 
 				return "", err
 			}
 		default:
-			var other json.RawMessage
+			var other skippedJSON
 			if err := d.Decode(&other); err != nil {
 				return "", err
 			}
 		}
 	}
-	if err := expect(d, json.Delim('}')); err != nil {
+	if err := expectDelim(d, json.Delim('}')); err != nil {
 		return "", err
 	}
 	if !found {
 		return "", errors.New("graph: the answer is not a collection")
 	}
 	return nextLink, nil
-}
-
-func expect(d *json.Decoder, want json.Delim) error {
-	got, err := d.Token()
-	if err != nil {
-		return err
-	}
-	if got != want {
-		return fmt.Errorf("graph: %v in place of %v", got, want)
-	}
-	return nil
 }

@@ -21,7 +21,7 @@ func newInstruments(provider metric.MeterProvider) (*instruments, error) {
 	if provider == nil {
 		provider = noop.NewMeterProvider()
 	}
-	meter := provider.Meter("github.com/presencebridge/presencebridge/graph")
+	meter := provider.Meter(instrumentationName)
 	var (
 		m    instruments
 		errs [5]error

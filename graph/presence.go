@@ -138,7 +138,9 @@ func (c *Client) SetPreferredPresence(ctx context.Context, userID string, availa
 	body.SetAvailability(text(availability))
 	body.SetActivity(text(activity))
 	if lifetime > 0 {
-		body.SetExpirationDuration(isoDuration(lifetime))
+		// Not SetExpirationDuration: the SDK writes seven days as P1W, and the
+		// duration of OData has no weeks (OData CSDL 4.01, Edm.Duration).
+		body.SetAdditionalData(map[string]any{"expirationDuration": fmt.Sprintf("PT%dH%dM%dS", lifetime/time.Hour, lifetime/time.Minute%60, lifetime/time.Second%60)})
 	}
 	info, err := c.user(userID).Presence().SetUserPreferredPresence().ToPostRequestInformation(ctx, body, nil)
 	if err != nil {

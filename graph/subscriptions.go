@@ -18,10 +18,6 @@ import (
 	"github.com/presencebridge/presencebridge/presence"
 )
 
-// maxStateLength is how long a client state may be
-// (learn.microsoft.com/graph/api/resources/subscription).
-const maxStateLength = 128
-
 func (c *Client) subscriptions() *sdk.SubscriptionsRequestBuilder {
 	return sdk.NewSubscriptionsRequestBuilderInternal(c.path, c.adapter)
 }
@@ -108,7 +104,7 @@ func checkSubscription(req presence.SubscriptionRequest) ([]string, error) {
 	fault(len(ids) > presence.MaxSubscriptionUsers, "%d users are more than the %d that one subscription may watch: use more monitors", len(ids), presence.MaxSubscriptionUsers)
 	fault(!isWebURL(req.NotificationURL), "the notification URL is not absolute")
 	fault(req.LifecycleURL != "" && !isWebURL(req.LifecycleURL), "the lifecycle URL is not absolute")
-	fault(len(req.ClientState.Reveal()) > maxStateLength, "the client state is longer than %d characters", maxStateLength)
+	fault(len(req.ClientState.Reveal()) > maxClientState, "the client state is longer than %d characters", maxClientState)
 	fault(req.ExpiresAt.IsZero(), "the end of the subscription is not set")
 	return ids, errors.Join(faults...)
 }
@@ -238,21 +234,18 @@ func (c *Client) subscription(ctx context.Context, op operation, info *abs.Reque
 	return w, err
 }
 
-// wireTime is a time as Microsoft Graph writes it: with seven digits of a second
-// or fewer, and with a zone or without, which means UTC.
+// wireTime is a time as Microsoft Graph writes it: with or without a fraction of
+// a second and a zone. It is zero where it cannot be read, which must not cost
+// the subscription.
 type wireTime time.Time
 
 func (t *wireTime) UnmarshalJSON(b []byte) error {
 	var s string
-	if err := json.Unmarshal(b, &s); err != nil || s == "" {
+	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	at, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		at, err = time.ParseInLocation("2006-01-02T15:04:05.999999999", s, time.UTC)
-	}
-	*t = wireTime(at.UTC())
-	return err
+	*t = wireTime(parseNotificationTime(s))
+	return nil
 }
 
 var (
