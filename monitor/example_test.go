@@ -1,0 +1,64 @@
+package monitor_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/presencebridge/presencebridge/monitor"
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// account stands for a Graph client that acts for the monitor's account.
+type account struct{}
+
+func (account) CreateSubscription(_ context.Context, req presence.SubscriptionRequest) (presence.Subscription, error) {
+	return presence.Subscription{ID: "7f105c7d", UserIDs: req.UserIDs, NotificationURL: req.NotificationURL, ExpiresAt: req.ExpiresAt}, nil
+}
+
+func (account) RenewSubscription(_ context.Context, id string, expiresAt time.Time) (presence.Subscription, error) {
+	return presence.Subscription{ID: id, ExpiresAt: expiresAt}, nil
+}
+
+func (account) DeleteSubscription(context.Context, string) error { return nil }
+
+func (account) Subscriptions(context.Context) ([]presence.Subscription, error) { return nil, nil }
+
+// handler stands for the NotificationHandler of package graph.
+type handler struct{}
+
+func (handler) Register(presence.Secret, presence.Receiver) (func(string), func(), error) {
+	return func(string) {}, func() {}, nil
+}
+
+// engine stands for the bridge.
+type engine struct{}
+
+func (engine) TeamsChanged(userIDs ...string)            { fmt.Println("look at", userIDs) }
+func (engine) TeamsGap(reason string, userIDs ...string) { fmt.Println("read", userIDs, "because:", reason) }
+
+func Example() {
+	ctx, cancel := context.WithCancel(context.Background())
+	m, err := monitor.New("monitor1@example.com", account{}, handler{}, "https://bridge.example.com/graph/notifications", engine{}, &monitor.Options{
+		Settle: -1,
+		OnEvent: func(e monitor.Event) {
+			fmt.Println(e.Kind, e.SubscriptionID, "for", e.Users, "users")
+			if e.Kind == monitor.EventCreated {
+				cancel() // a service runs on
+			}
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if overflow := m.SetUsers([]string{"anna", "bob"}); len(overflow) > 0 {
+		fmt.Println("not watched:", overflow)
+	}
+	fmt.Println(m.Run(ctx))
+	// Output:
+	// read [anna bob] because: started
+	// created 7f105c7d for 2 users
+	// deleted 7f105c7d for 2 users
+	// <nil>
+}
