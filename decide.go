@@ -169,6 +169,13 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 			// Perhaps a session that an earlier run left behind.
 			next.kind = clearSession
 			next.cause.Trigger = TriggerStart
+		default:
+			// What an earlier run wrote just before its end may not show yet.
+			if due := v.session.unknownFrom.Add(s.echoWindow); now.Before(due) {
+				d.wakeAt(due)
+			} else if v.teams.seenAt.Before(due) {
+				d.reads[ofTeams] = TriggerStart
+			}
 		}
 	}
 	if v.session.possible() {
@@ -219,7 +226,7 @@ func decideStatus(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 	t := &v.teams
 	if t.origin == originOwnLate {
 		// The state below a closed session shows when the echo has died away.
-		if end := v.session.closedAt.Add(s.echoWindow); now.Before(end) {
+		if end := v.session.echoUntil(t.seen.Availability.Family(), t.seenAt, s.echoWindow); now.Before(end) {
 			d.wakeAt(end)
 		} else {
 			d.reads[ofTeams] = TriggerAfterClear

@@ -107,7 +107,8 @@ func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
 		fresh := p == nil || p.removed
 		if p == nil {
 			p = &person{}
-			p.view.session.unknownUntil = b.startedAt.Add(b.settings.lifetime)
+			p.view.session.unknownFrom = now
+			p.view.session.unknownUntil = now.Add(b.settings.lifetime)
 			b.people[id] = p
 		}
 		moved := fresh || !slices.Equal(p.user.Endpoints, user.Endpoints)

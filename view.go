@@ -1,6 +1,7 @@
 package presencebridge
 
 import (
+	"slices"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -76,12 +77,18 @@ type sessionView struct {
 	// renewedAt is when the last successful request began.
 	renewedAt time.Time
 	expiresAt time.Time
-	// closed is the session that ended last, between closedFrom and closedAt.
-	closed     presence.Session
-	closedFrom time.Time
-	closedAt   time.Time
-	// unknownUntil is when a session of an earlier run has lapsed at the latest.
-	unknownUntil time.Time
+	// closed are the sessions that ended last, the newest first.
+	closed [4]closedSession
+	// unknownFrom is when the bridge met the user, and unknownUntil when a session
+	// of an earlier run has lapsed at the latest.
+	unknownFrom, unknownUntil time.Time
+}
+
+// closedSession is a session that Teams may have shown between from and at, and
+// that a reading may still show for an echo window.
+type closedSession struct {
+	availability presence.Availability
+	from, at     time.Time
 }
 
 type sessionPhase int
@@ -218,9 +225,17 @@ func (v *view) observeTeams(p presence.Presence, at time.Time, cause Cause, s *s
 	return true, changed
 }
 
+// attributeAgain judges a reading that was undecided, once more is known.
+func (v *view) attributeAgain(s *settings) {
+	if v.teams.origin == originUndecided {
+		v.attribute(s)
+	}
+}
+
 // attribute decides whose doing the newest reading of Teams is, and makes it
-// the basis for MiCollab if it is not the bridge's own. It is called again when
-// something it rests on has changed.
+// the basis for MiCollab if it is not the bridge's own. A verdict stands for the
+// reading it was given on: that a session was closed later does not make what was
+// read before the person's own. Only a reading that was undecided is judged again.
 //
 // Graph does not tell who caused a state, and it may report the bridge's
 // Busy/InACall as Busy/Busy. So a reading is the bridge's own if it shows the
@@ -231,6 +246,10 @@ func (v *view) attribute(s *settings) {
 	t := &v.teams
 	if t.seenAt.IsZero() {
 		return
+	}
+	if ses := &v.session; ses.phase == sessionUnknown && t.seen.Known() && !settableFamily(t.seen.Availability.Family()) && !t.seenAt.Before(ses.unknownFrom.Add(s.echoWindow)) {
+		// Whatever an earlier run wrote last would show by now.
+		ses.phase = sessionNone
 	}
 	t.origin = v.originOf(t.seen, t.seenAt, s)
 	if t.origin == originGenuine && !t.basisAt.Equal(t.seenAt) {
@@ -250,7 +269,7 @@ func (v *view) originOf(p presence.Presence, at time.Time, s *settings) origin {
 	switch {
 	case ses.possible() && !at.Before(ses.openedAt) && family == ses.session.Availability.Family():
 		return originOwn
-	case !ses.closed.IsZero() && family == ses.closed.Availability.Family() && !at.Before(ses.closedFrom) && at.Before(ses.closedAt.Add(s.echoWindow)):
+	case !ses.echoUntil(family, at, s.echoWindow).IsZero():
 		return originOwnLate
 	case ses.phase == sessionUnknown && at.Before(ses.unknownUntil) && settableFamily(family):
 		return originUndecided
@@ -259,11 +278,13 @@ func (v *view) originOf(p presence.Presence, at time.Time, s *settings) origin {
 	}
 }
 
-// settableFamily reports whether a session of the bridge can show as family.
-// Available is left out: it is what most people show by themselves, and a wrong
-// guess would hold MiCollab back after every start.
+// settableFamilies are those that a session of the bridge can show as. Available
+// is left out: it is what most people show by themselves, and a wrong guess would
+// hold MiCollab back after every start.
+var settableFamilies = [...]presence.Availability{presence.Busy, presence.DoNotDisturb, presence.Away}
+
 func settableFamily(family presence.Availability) bool {
-	return family == presence.Busy || family == presence.DoNotDisturb || family == presence.Away
+	return slices.Contains(settableFamilies[:], family)
 }
 
 // beginSession notes that a request for a session begins. Until its outcome is
@@ -278,7 +299,8 @@ func (s *sessionView) beginSession(session presence.Session, now time.Time, life
 	case s.possible():
 		s.close(now)
 	case s.phase == sessionUnknown:
-		// An earlier run may have opened it long ago.
+		// An earlier run may have opened it long ago, or another, which it replaces.
+		s.closeEarlier(now)
 		opened = time.Time{}
 	}
 	s.phase, s.session, s.openedAt = sessionUncertain, session, opened
@@ -294,29 +316,53 @@ func (s *sessionView) sessionSet(began time.Time, lifetime time.Duration) {
 // close notes that the session, if there was one, shows no longer after now.
 func (s *sessionView) close(now time.Time) {
 	if s.possible() {
-		s.closed, s.closedFrom, s.closedAt = s.session, s.openedAt, now
+		s.noteClosed(s.session.Availability, s.openedAt, now)
 	}
 	s.phase, s.session = sessionNone, presence.Session{}
 	s.openedAt, s.renewedAt, s.expiresAt = time.Time{}, time.Time{}, time.Time{}
 }
 
-// closeEarlier notes that a session of an earlier run, which Teams showed as
-// availability, was closed.
-func (s *sessionView) closeEarlier(availability presence.Availability, now time.Time) {
+// closeEarlier notes that a session of an earlier run, if there was one, shows
+// no longer after now. The earlier run may have closed it a moment ago, so that
+// there was none left to clear.
+func (s *sessionView) closeEarlier(now time.Time) {
 	s.close(now)
-	s.closed, s.closedFrom, s.closedAt = presence.Session{Availability: availability}, time.Time{}, now
+	for _, family := range settableFamilies {
+		s.noteClosed(family, time.Time{}, now)
+	}
 }
 
-// tick ends what time ends. It reports whether a session lapsed, after which
-// Teams is to be read.
-func (v *view) tick(now time.Time, s *settings) (lapsed bool) {
-	if v.session.possible() && !now.Before(v.session.expiresAt) {
-		v.session.close(v.session.expiresAt)
-		return true
+func (s *sessionView) noteClosed(availability presence.Availability, from, at time.Time) {
+	copy(s.closed[1:], s.closed[:])
+	s.closed[0] = closedSession{availability.Family(), from, at}
+}
+
+// echoUntil returns until when a reading of the family that began at `at` may
+// show a closed session; zero if it cannot.
+func (s *sessionView) echoUntil(family presence.Availability, at time.Time, window time.Duration) time.Time {
+	for _, c := range s.closed {
+		if until := c.at.Add(window); c.availability == family && !at.Before(c.from) && at.Before(until) {
+			return until
+		}
 	}
-	if v.session.phase == sessionUnknown && !now.Before(v.session.unknownUntil) {
-		v.session.phase = sessionNone
-		v.attribute(s)
+	return time.Time{}
+}
+
+// tick ends what time ends. It reports whether Teams is to be read because a
+// session has lapsed.
+func (v *view) tick(now time.Time) (lapsed bool) {
+	ses := &v.session
+	switch {
+	case ses.possible() && !now.Before(ses.expiresAt):
+		ses.close(ses.expiresAt)
+		return true
+	case ses.phase == sessionUnknown && !now.Before(ses.unknownUntil):
+		ses.phase = sessionNone
+		if v.teams.origin == originUndecided {
+			// What was read may have been that session until the end.
+			ses.closeEarlier(ses.unknownUntil)
+			return true
+		}
 	}
 	return false
 }

@@ -28,7 +28,7 @@ type attempt struct {
 // evaluateLocked decides about a person and queues what follows. It must be
 // called after anything that decide looks at has changed.
 func (b *Bridge) evaluateLocked(p *person, now time.Time) {
-	if p.view.tick(now, &b.settings) {
+	if p.view.tick(now) {
 		b.markLocked(p, ofTeams, Cause{Trigger: TriggerAfterClear, ReceivedAt: now}, true)
 	}
 	d := decide(&p.view, &p.rules, &b.settings, now)

@@ -53,12 +53,11 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
 	defer cancel()
 	var err error
-	existed := true
 	if next.kind == clearSession {
 		err = b.sides.Teams.ClearPresence(ctx, id)
 		if errors.Is(err, presence.ErrNotFound) {
 			// It has lapsed, or there was none: what was wanted is so.
-			existed, err = false, nil
+			err = nil
 		}
 	} else {
 		err = b.sides.Teams.SetPresence(ctx, id, next.session, b.settings.lifetime)
@@ -68,8 +67,8 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 	b.mu.Lock()
 	switch {
 	case err == nil && next.kind == clearSession:
-		if before.phase == sessionUnknown && existed {
-			s.closeEarlier(p.view.teams.seen.Availability, now)
+		if before.phase == sessionUnknown {
+			s.closeEarlier(now)
 		} else {
 			s.close(now)
 		}
@@ -79,9 +78,12 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 	case next.kind != clearSession && refused(err):
 		// Nothing was opened or prolonged; what was there before still is.
 		*s = before
+		if p.view.teams.origin == originOwn {
+			// What was read meanwhile was not the bridge's doing after all.
+			b.markLocked(p, ofTeams, Cause{Trigger: TriggerRetry, ReceivedAt: now}, true)
+		}
 	}
-	// What the session explains, or does not explain any more, has changed.
-	p.view.attribute(&b.settings)
+	p.view.attributeAgain(&b.settings)
 	b.wroteLocked(p, toTeams, &w, err, now)
 	b.evaluateLocked(p, now)
 	b.mu.Unlock()
