@@ -49,6 +49,11 @@ type Options struct {
 	// TLS makes a double on a socket speak HTTPS, with a certificate for
 	// loopback addresses; see [Server.CertificateAuthority]. Default: HTTP.
 	TLS bool
+	// URL is the base URL under which a server of the embedder's own offers the
+	// double, which is an [http.Handler]; the double listens nowhere then, and
+	// its Client trusts no certificate of its own. For several doubles behind
+	// one address. Default: the double listens itself.
+	URL string
 	// AccountID is the id of the one account. Default: a fixed GUID.
 	AccountID string
 	// AccountNumber is the account's short number, which the password grant
@@ -154,7 +159,7 @@ func NewServer(opts *Options) (*Server, error) {
 	s.routes()
 
 	d, err := double.Start(http.HandlerFunc(s.serve), double.Options{
-		Address: s.opts.Address, Network: s.opts.Network, Host: s.opts.Host, TLS: s.opts.TLS,
+		Address: s.opts.Address, Network: s.opts.Network, Host: s.opts.Host, TLS: s.opts.TLS, URL: s.opts.URL,
 	})
 	if err != nil {
 		s.cancel()
@@ -177,6 +182,9 @@ func (s *Server) validate() error {
 	var faults []error
 	if s.opts.TLS && s.opts.Network != nil {
 		faults = append(faults, errors.New("cloudlinktest: TLS needs a socket: leave Network nil"))
+	}
+	if s.opts.URL != "" && (s.opts.Address != "" || s.opts.Network != nil || s.opts.TLS) {
+		faults = append(faults, errors.New("cloudlinktest: URL is for a double behind a server of your own: leave Address, Network and TLS out"))
 	}
 	for name, d := range map[string]time.Duration{
 		"TokenLifetime": s.opts.TokenLifetime, "RefreshLifetime": s.opts.RefreshLifetime,
@@ -212,6 +220,10 @@ func (s *Server) Close() {
 		s.deliveries.CloseIdleConnections()
 	}
 }
+
+// ServeHTTP answers a request as if it had come over the double's own listener:
+// see [Options.URL].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.double.ServeHTTP(w, r) }
 
 // URL returns the base URL of a service with its version, without a slash at
 // its end, such as "http://127.0.0.1:9401/media/2017-09-01". All services are on
