@@ -1,0 +1,99 @@
+package graphtest
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // Graph's key encryption is RSA-OAEP with SHA-1
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// encryptedContent is the presence of a rich notification
+// (learn.microsoft.com/graph/change-notifications-with-resource-data).
+type encryptedContent struct {
+	Data          string `json:"data"`
+	DataSignature string `json:"dataSignature"`
+	DataKey       string `json:"dataKey"`
+	CertificateID string `json:"encryptionCertificateId"`
+	Thumbprint    string `json:"encryptionCertificateThumbprint"`
+}
+
+// newEncryption reads the certificate of a subscription with resource data:
+// base64 of an X.509 certificate with an RSA key of 2048 to 4096 bits.
+func newEncryption(certificate, id *string) (*encryption, *graphFault) {
+	if deref(certificate) == "" || deref(id) == "" {
+		return nil, invalidRequest("Resource data needs both encryptionCertificate and encryptionCertificateId.")
+	}
+	der, err := base64.StdEncoding.DecodeString(*certificate)
+	if err != nil {
+		return nil, invalidRequest("The encryptionCertificate is not base64.")
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, invalidRequest("The encryptionCertificate is not an X.509 certificate.")
+	}
+	key, ok := parsed.PublicKey.(*rsa.PublicKey)
+	if !ok || key.N.BitLen() < 2048 || key.N.BitLen() > 4096 {
+		return nil, invalidRequest("The encryptionCertificate must have an RSA key of 2048 to 4096 bits.")
+	}
+	sum := sha1.Sum(der) //nolint:gosec // a thumbprint is defined as SHA-1
+	return &encryption{certificate: *certificate, certificateID: *id, thumbprint: strings.ToUpper(hex.EncodeToString(sum[:])), key: key}, nil
+}
+
+// encrypt encrypts a presence for the subscriber: AES-256-CBC with a key of its
+// own, whose first 16 bytes are the initialization vector, signed with
+// HMAC-SHA256 over the ciphertext, the key encrypted with RSA-OAEP.
+func (e *encryption) encrypt(userID string, state presence.Presence) (*encryptedContent, error) {
+	plain, err := json.Marshal(struct {
+		Path         string                `json:"@odata.id"`
+		Type         string                `json:"@odata.type"`
+		ID           string                `json:"id"`
+		Availability presence.Availability `json:"availability"`
+		Activity     presence.Activity     `json:"activity"`
+	}{"users/" + userID + "/presence", "#microsoft.graph.presence", userID, state.Availability, state.Activity})
+	if err != nil {
+		return nil, err
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	padding := aes.BlockSize - len(plain)%aes.BlockSize
+	for range padding {
+		plain = append(plain, byte(padding))
+	}
+	cipher.NewCBCEncrypter(block, key[:aes.BlockSize]).CryptBlocks(plain, plain)
+	mac := hmac.New(sha256.New, key)
+	mac.Write(plain)
+	wrapped, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, e.key, key, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &encryptedContent{
+		Data:          base64.StdEncoding.EncodeToString(plain),
+		DataSignature: base64.StdEncoding.EncodeToString(mac.Sum(nil)),
+		DataKey:       base64.StdEncoding.EncodeToString(wrapped),
+		CertificateID: e.certificateID, Thumbprint: e.thumbprint,
+	}, nil
+}
+
+// validationToken signs the token by which a subscriber knows that rich
+// notifications come from Graph's change tracking.
+func (s *Server) validationToken(applicationID string) (string, error) {
+	return s.sign(claims{
+		RegisteredClaims: s.registered(s.issuer(), applicationID, changeTrackingAppID, time.Now()),
+		Version:          "2.0", TenantID: s.tenantID, Party: changeTrackingAppID, UniqueID: newToken(16),
+	})
+}
