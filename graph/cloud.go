@@ -73,7 +73,8 @@ func checkBaseURL(field, raw string) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("graph: Cloud.%s %q is not an absolute URL without user, query and fragment: use one such as https://graph.microsoft.com", field, raw)
+		// Not quoted: it may hold a password.
+		return fmt.Errorf("graph: Cloud.%s is not an absolute URL without user, query and fragment: use one such as https://graph.microsoft.com", field)
 	case u.Scheme == "https", u.Scheme == "http" && isTestHost(u.Hostname()):
 		return nil
 	default:
