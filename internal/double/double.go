@@ -35,6 +35,9 @@ type Options struct {
 	// TLS makes a double on a socket speak HTTPS, with a certificate for
 	// loopback addresses from an authority of its own. Default: HTTP.
 	TLS bool
+	// URL, if set, is the base URL under which another server offers this one,
+	// which is an [http.Handler]; then the double listens nowhere itself.
+	URL string
 }
 
 // Request is one request that a double received.
@@ -75,7 +78,7 @@ type Server struct {
 	URL string
 
 	handler   http.Handler
-	server    *http.Server
+	server    *http.Server // nil: it listens nowhere
 	listener  net.Listener
 	authority []byte
 	client    *http.Client
@@ -96,6 +99,11 @@ func Start(handler http.Handler, opts Options) (*Server, error) {
 	s := &Server{handler: handler, done: make(chan struct{})}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	scheme := "http"
+	if opts.URL != "" {
+		s.URL, s.client = strings.TrimRight(opts.URL, "/"), &http.Client{Transport: transport}
+		close(s.done)
+		return s, nil
+	}
 	if opts.Network != nil {
 		l, err := opts.Network.Listen(opts.Host)
 		if err != nil {
@@ -149,10 +157,15 @@ func (s *Server) CertificateAuthority() []byte { return s.authority }
 
 // Close stops the server and ends its connections.
 func (s *Server) Close() {
-	_ = s.server.Close()
+	if s.server != nil {
+		_ = s.server.Close()
+	}
 	s.client.CloseIdleConnections()
 	<-s.done
 }
+
+// ServeHTTP answers a request as if it had come over the double's own listener.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r) }
 
 // Control adds a control for times requests that it answers with a Reply; 0
 // means until it is removed. The returned function removes it.
