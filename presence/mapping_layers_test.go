@@ -19,15 +19,15 @@ func status(table *presence.Table, p presence.Presence) presence.Status {
 
 func TestHigherLayerIsAskedFirst(t *testing.T) {
 	mapping, err := presence.NewMapping(&presence.Layers{
-		Everyone: mustParse(t, "teams Busy/InACall -> everyone"),
+		Everyone: parsed(t, "teams Busy/InACall -> everyone"),
 		Groups: map[string]presence.Rules{
-			"Sales":   mustParse(t, "teams Busy/InACall -> sales\nteams Away/Away -> sales away"),
-			"Support": mustParse(t, "teams Busy/InACall -> support\nteams Offline/Offline -> support offline"),
+			"Sales":   parsed(t, "teams Busy/InACall -> sales\nteams Away/Away -> sales away"),
+			"Support": parsed(t, "teams Busy/InACall -> support\nteams Offline/Offline -> support offline"),
 		},
 		Users: map[string]presence.Rules{
-			" Anna@Example.com ": mustParse(t, "teams Busy/InACall -> anna"),
-			"ID-BEA":             mustParse(t, "teams Busy/InACall -> bea by id"),
-			"bea@example.com":    mustParse(t, "teams Busy/InACall -> bea\nteams Away/Away -> bea away"),
+			" Anna@Example.com ": parsed(t, "teams Busy/InACall -> anna"),
+			"ID-BEA":             parsed(t, "teams Busy/InACall -> bea by id"),
+			"bea@example.com":    parsed(t, "teams Busy/InACall -> bea\nteams Away/Away -> bea away"),
 		},
 	})
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestSpecificity(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			mapping, err := presence.NewMapping(&presence.Layers{Base: mustParse(t, tt.text)})
+			mapping, err := presence.NewMapping(&presence.Layers{Base: parsed(t, tt.text)})
 			require.NoError(t, err)
 			p := inACall
 			p.OutOfOffice = tt.outOfOffice
@@ -93,13 +93,13 @@ func TestSpecificity(t *testing.T) {
 }
 
 func TestVaguerRuleOfHigherLayerWins(t *testing.T) {
-	mapping, err := presence.NewMapping(&presence.Layers{Everyone: mustParse(t, "teams Busy/* -> Busy")})
+	mapping, err := presence.NewMapping(&presence.Layers{Everyone: parsed(t, "teams Busy/* -> Busy")})
 	require.NoError(t, err)
 	assert.Equal(t, presence.StatusBusy, status(mapping.For(presence.User{}), inACall))
 }
 
 func TestOwnRowIsAskedAfterAllLayers(t *testing.T) {
-	mapping, err := presence.NewMapping(&presence.Layers{Everyone: mustParse(t, "teams Busy/Busy -> everyone")})
+	mapping, err := presence.NewMapping(&presence.Layers{Everyone: parsed(t, "teams Busy/Busy -> everyone")})
 	require.NoError(t, err)
 	table := mapping.For(presence.User{})
 	assert.Equal(t, presence.StatusInACall, status(table, inACall), "the default layer has a rule for the pair")
@@ -108,7 +108,7 @@ func TestOwnRowIsAskedAfterAllLayers(t *testing.T) {
 
 func TestUnknownIsLeftUnlessListed(t *testing.T) {
 	mapping, err := presence.NewMapping(&presence.Layers{
-		Everyone: mustParse(t, `teams */Available -> any
+		Everyone: parsed(t, `teams */Available -> any
 			teams PresenceUnknown/OffWork -> Offline
 			teams "Sleeping"/* -> Away
 			teams "Dozing"/"Dozing" -> Be right back
@@ -143,7 +143,7 @@ func TestUnknownIsLeftUnlessListed(t *testing.T) {
 
 func TestRuleForAStateDoesNotHideDoNotDisturb(t *testing.T) {
 	mapping, err := presence.NewMapping(&presence.Layers{
-		Everyone: mustParse(t, "phone idle -> Available/Available\nphone dnd+ringing -> leave"),
+		Everyone: parsed(t, "phone idle -> Available/Available\nphone dnd+ringing -> leave"),
 	})
 	require.NoError(t, err)
 	table := mapping.For(presence.User{})
@@ -157,7 +157,7 @@ func TestRuleForAStateDoesNotHideDoNotDisturb(t *testing.T) {
 }
 
 func TestDoNotDisturbWithoutARuleOfItsOwn(t *testing.T) {
-	mapping, err := presence.NewMapping(&presence.Layers{Base: mustParse(t, "phone connected -> Busy/InACall")})
+	mapping, err := presence.NewMapping(&presence.Layers{Base: parsed(t, "phone connected -> Busy/InACall")})
 	require.NoError(t, err)
 	session, effect := mapping.For(presence.User{}).Session(presence.Line{State: presence.LineConnected, DoNotDisturb: true})
 	assert.Equal(t, presence.Set, effect)
@@ -165,7 +165,7 @@ func TestDoNotDisturbWithoutARuleOfItsOwn(t *testing.T) {
 }
 
 func TestUsersWithTheSameLayersShareATable(t *testing.T) {
-	rules := mustParse(t, "teams Busy/Busy -> x")
+	rules := parsed(t, "teams Busy/Busy -> x")
 	mapping, err := presence.NewMapping(&presence.Layers{
 		Groups: map[string]presence.Rules{"a": rules, "b": rules},
 		Users:  map[string]presence.Rules{"u": rules},
@@ -190,7 +190,7 @@ func TestUsersWithTheSameLayersShareATable(t *testing.T) {
 }
 
 func TestNewMappingReportsAllFaults(t *testing.T) {
-	rules := mustParse(t, "teams Busy/Busy -> x")
+	rules := parsed(t, "teams Busy/Busy -> x")
 	_, err := presence.NewMapping(&presence.Layers{
 		Groups: map[string]presence.Rules{"Sales": rules, "sales ": rules},
 		Users:  map[string]presence.Rules{" ": rules, "a@x": rules, "A@X": rules},

@@ -2,7 +2,6 @@ package presence_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 
@@ -37,9 +36,9 @@ func TestParseRulesCanonicalForm(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rules := mustParse(t, tt.text)
+			rules := parsed(t, tt.text)
 			assert.Equal(t, tt.want, strings.TrimSuffix(rules.String(), "\n"))
-			assert.Equal(t, rules.String(), mustParse(t, rules.String()).String())
+			assert.Equal(t, rules.String(), parsed(t, rules.String()).String())
 		})
 	}
 }
@@ -51,7 +50,7 @@ func TestParseRulesFaults(t *testing.T) {
 		{"wrong kind", "mobile idle -> clear", "begins with phone or teams", ""},
 		{"no state", "phone -> clear", "line state is missing", "outOfService"},
 		{"wildcard state", "phone * -> clear", "line state is missing", ""},
-		{"misspelt state", "phone conected -> clear", `"conected" is no documented line state`, "connected"},
+		{"unknown state", "phone connectd -> clear", `"connectd" is no documented line state`, "connected"},
 		{"two states", "phone idle+ringing -> clear", "one line state", "two rules"},
 		{"do-not-disturb twice", "phone dnd+dnd -> clear", `"dnd" is no documented line state`, ""},
 		{"trailing word", "phone idle ringing -> clear", `"ringing" does not belong`, ""},
@@ -59,8 +58,8 @@ func TestParseRulesFaults(t *testing.T) {
 		{"session undocumented", "phone idle -> x", "application may set", "leave"},
 		{"no session", "phone idle ->", "application may set", "clear"},
 		{"no activity", "teams Busy -> x", "activity is missing", "AVAILABILITY/*"},
-		{"misspelt availability", "teams Avialable/* -> x", `"Avialable" is no documented availability`, "BeRightBack"},
-		{"misspelt activity", "teams */InCall -> x", `"InCall" is no documented activity`, "double quotes"},
+		{"unknown availability", "teams Avaiable/* -> x", `"Avaiable" is no documented availability`, "BeRightBack"},
+		{"unknown activity", "teams */InCall -> x", `"InCall" is no documented activity`, "double quotes"},
 		{"everything", "teams */* -> x", "*/* speaks of everything", ""},
 		{"empty activity", "teams Busy/ -> x", "activity is missing", ""},
 		{"empty availability", "teams /Busy -> x", "availability is missing", ""},
@@ -93,12 +92,12 @@ func TestParseRulesFaults(t *testing.T) {
 			assert.NotContains(t, err.Error(), "\n", "one fault, one line")
 		})
 	}
-	mustParse(t, "teams Busy/Busy -> "+strings.Repeat("ä", 64))
+	parsed(t, "teams Busy/Busy -> "+strings.Repeat("ä", 64))
 }
 
 func TestParseRulesReportsEveryFault(t *testing.T) {
 	_, err := presence.ParseRules([]byte(`phone idle -> clear
-phone conected -> clear
+phone connectd -> clear
 PHONE Idle -> leave
 teams Busy/Busy -> Busy
 teams Busy/InCall -> x
@@ -108,7 +107,7 @@ teams busy/busy -> Busy`))
 	require.True(t, ok)
 	for _, e := range joined.Unwrap() {
 		var fault *presence.SyntaxError
-		require.True(t, errors.As(e, &fault))
+		require.ErrorAs(t, e, &fault)
 		lines = append(lines, fault.Line)
 	}
 	assert.Equal(t, []int{2, 3, 5, 6}, lines)
