@@ -57,6 +57,7 @@ func TestDoNotDisturbThroughTheAPI(t *testing.T) {
 		assert.Equal(f.t, true, r.json["dnd"])
 		assert.Equal(f.t, "dnd", r.text("userAvailability"))
 		assert.True(f.t, f.Line("2001").DoNotDisturb)
+		require.Equal(f.t, http.StatusOK, put(object{"action": "dnd", "userAvailability": "available", "enabled": true}).status)
 
 		require.Equal(f.t, http.StatusOK, put(object{"action": "dnd", "userAvailability": "dnd"}).status)
 		assert.True(f.t, f.Line("2001").DoNotDisturb, "with the availability dnd nothing is done")

@@ -174,9 +174,10 @@ func (s *Server) deleteSubscription(c *call) answer {
 	return answer{http.StatusNoContent, nil}
 }
 
-// takes tells whether a publication is for the subscription.
+// takes tells whether a publication is for the subscription. Whether it still
+// delivers is judged at each attempt.
 func (sub *subscription) takes(p *publication, document any) bool {
-	return !sub.Silent && sub.Topic == p.Topic &&
+	return sub.Topic == p.Topic &&
 		(sub.MethodFilter == "" || strings.EqualFold(sub.MethodFilter, p.Method)) &&
 		sub.subject.MatchString(p.Subject) && (sub.content == nil || sub.content.matches(document))
 }
