@@ -147,13 +147,6 @@ func (l *lane) holds(user string) bool {
 	return ok
 }
 
-// idle reports whether nothing waits and nothing is under way.
-func (l *lane) idle() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.state) == 0
-}
-
 // depth returns how many users wait or are with a worker.
 func (l *lane) depth() int {
 	l.mu.Lock()

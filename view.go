@@ -78,7 +78,7 @@ type sessionView struct {
 	renewedAt time.Time
 	expiresAt time.Time
 	// closed are the sessions that ended last, the newest first.
-	closed [4]closedSession
+	closed [6]closedSession
 	// unknownFrom is when the bridge met the user, and unknownUntil when a session
 	// of an earlier run has lapsed at the latest.
 	unknownFrom, unknownUntil time.Time
@@ -297,20 +297,22 @@ func (s *sessionView) beginSession(session presence.Session, now time.Time, life
 	opened := now
 	switch {
 	case s.possible():
-		s.close(now)
+		// Shows on, should the request fail.
+		s.noteClosed(s.session.Availability, s.openedAt, s.expiresAt)
 	case s.phase == sessionUnknown:
 		// An earlier run may have opened it long ago, or another, which it replaces.
-		s.closeEarlier(now)
+		s.noteEarlier(s.unknownUntil)
 		opened = time.Time{}
 	}
 	s.phase, s.session, s.openedAt = sessionUncertain, session, opened
 	s.renewedAt, s.expiresAt = time.Time{}, now.Add(lifetime)
 }
 
-// sessionSet notes that the request that began at `began` was carried out.
-func (s *sessionView) sessionSet(began time.Time, lifetime time.Duration) {
+// sessionSet notes that the request that began at `began` was carried out by now.
+func (s *sessionView) sessionSet(began, now time.Time, lifetime time.Duration) {
 	s.phase = sessionOpen
 	s.renewedAt, s.expiresAt = began, began.Add(lifetime)
+	s.endClosed(now)
 }
 
 // close notes that the session, if there was one, shows no longer after now.
@@ -318,6 +320,7 @@ func (s *sessionView) close(now time.Time) {
 	if s.possible() {
 		s.noteClosed(s.session.Availability, s.openedAt, now)
 	}
+	s.endClosed(now)
 	s.phase, s.session = sessionNone, presence.Session{}
 	s.openedAt, s.renewedAt, s.expiresAt = time.Time{}, time.Time{}, time.Time{}
 }
@@ -326,9 +329,23 @@ func (s *sessionView) close(now time.Time) {
 // no longer after now. The earlier run may have closed it a moment ago, so that
 // there was none left to clear.
 func (s *sessionView) closeEarlier(now time.Time) {
+	s.noteEarlier(now)
 	s.close(now)
+}
+
+func (s *sessionView) noteEarlier(until time.Time) {
 	for _, family := range settableFamilies {
-		s.noteClosed(family, time.Time{}, now)
+		s.noteClosed(family, time.Time{}, until)
+	}
+}
+
+// endClosed notes that none of the closed sessions shows any longer after now:
+// the service holds one session at the most.
+func (s *sessionView) endClosed(now time.Time) {
+	for i := range s.closed {
+		if s.closed[i].at.After(now) {
+			s.closed[i].at = now
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 		}
 		b.markLocked(p, ofTeams, Cause{Trigger: TriggerAfterClear, ReceivedAt: now}, true)
 	case err == nil:
-		s.sessionSet(w.Time, b.settings.lifetime)
+		s.sessionSet(w.Time, now, b.settings.lifetime)
 	case next.kind != clearSession && refused(err):
 		// Nothing was opened or prolonged; what was there before still is.
 		*s = before
