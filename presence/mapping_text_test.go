@@ -58,7 +58,7 @@ func TestParseRulesFaults(t *testing.T) {
 		{"session undocumented", "phone idle -> x", "application may set", "leave"},
 		{"no session", "phone idle ->", "application may set", "clear"},
 		{"no activity", "teams Busy -> x", "activity is missing", "AVAILABILITY/*"},
-		{"unknown availability", "teams Avaiable/* -> x", `"Avaiable" is no documented availability`, "BeRightBack"},
+		{"unknown availability", "teams Avail/* -> x", `"Avail" is no documented availability`, "BeRightBack"},
 		{"unknown activity", "teams */InCall -> x", `"InCall" is no documented activity`, "double quotes"},
 		{"everything", "teams */* -> x", "*/* speaks of everything", ""},
 		{"empty activity", "teams Busy/ -> x", "activity is missing", ""},
