@@ -34,8 +34,10 @@ func (handler) Register(presence.Secret, presence.Receiver) (func(string), func(
 // engine stands for the bridge.
 type engine struct{}
 
-func (engine) TeamsChanged(userIDs ...string)            { fmt.Println("look at", userIDs) }
-func (engine) TeamsGap(reason string, userIDs ...string) { fmt.Println("read", userIDs, "because:", reason) }
+func (engine) TeamsChanged(userIDs ...string) { fmt.Println("look at", userIDs) }
+func (engine) TeamsGap(reason string, userIDs ...string) {
+	fmt.Println("read", userIDs, "because:", reason)
+}
 
 func Example() {
 	ctx, cancel := context.WithCancel(context.Background())

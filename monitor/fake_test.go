@@ -302,7 +302,11 @@ func inBubble(t *testing.T, opts *Options, body func(t *testing.T, w *world, m *
 		m := w.monitor(t, opts)
 		require.Empty(t, m.SetUsers([]string{"anna", "bob"}))
 		stop := start(t, m)
-		defer stop()
+		defer func() {
+			stop()
+			assert.Zero(t, w.registered(), "no route is left behind")
+			assert.Empty(t, w.live, "no subscription is left behind")
+		}()
 		sleep(3 * time.Second)
 		require.Equal(t, []string{"create 2"}, w.drain())
 		require.Equal(t, []string{"created: started"}, w.happened())

@@ -353,6 +353,25 @@ func TestPausesGrowUpToTheMost(t *testing.T) {
 	})
 }
 
+func TestPausesStartShortAfterASuccess(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, w *world, m *Monitor) {
+		for range 3 {
+			w.setFault(failing("renew", presence.ErrUnavailable))
+			sleep(45 * time.Minute)
+			w.setFault(nil)
+			sleep(5 * time.Minute)
+			require.Equal(t, StateSubscribed, m.Snapshot().State)
+			w.mu.Lock()
+			first := w.events[slices.IndexFunc(w.events, func(e Event) bool { return e.Kind == EventFailed })]
+			w.events = nil
+			w.mu.Unlock()
+			assert.LessOrEqual(t, first.NextAt.Sub(first.Time), 2*time.Second)
+			assert.Equal(t, "renew", first.Action)
+		}
+		require.Equal(t, "s1", m.Snapshot().SubscriptionID)
+	})
+}
+
 func TestOtherUsersReplaceTheSubscription(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world, m *Monitor) {
 		sleep(5 * time.Minute)
@@ -387,6 +406,7 @@ func TestEverChangingUsersAreSubscribedTo(t *testing.T) {
 		replaced := len(w.drain()) / 2
 		assert.GreaterOrEqual(t, replaced, 1)
 		assert.LessOrEqual(t, replaced, 4)
+		assert.Equal(t, 2, w.registered(), "only the present route and the one before it")
 	})
 }
 
@@ -582,11 +602,15 @@ func TestPanicInAStepIsAFailure(t *testing.T) {
 }
 
 func TestPanicOfAnObserverIsContained(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, w *world, m *Monitor) {
-		m.opts.OnEvent = func(Event) { panic("observer") }
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		m := w.monitor(t, &Options{OnEvent: func(Event) { panic("observer") }})
+		m.SetUsers([]string{"anna"})
+		defer start(t, m)()
 		sleep(time.Hour)
 		assert.Equal(t, StateSubscribed, m.Snapshot().State)
 		assert.Zero(t, m.Snapshot().Failures)
+		assert.Equal(t, []string{"create 1", "renew s1"}, w.drain())
 	})
 }
 
