@@ -629,3 +629,30 @@ func TestDirectoryFaultIsTriedAgainAndShown(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+func TestRegularReadingBacksOffWhileThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		stop := w.start(&Options{ReconcileInterval: time.Minute, MaxReconcileInterval: 8 * time.Minute})
+		before := w.count("presences")
+		time.Sleep(time.Hour)
+		assert.InDelta(t, 63, w.count("presences")-before, 6, "once a minute")
+		w.setFault(func(operation, _ string, _ bool) error {
+			if operation == "presences" {
+				return throttled{time.Second}
+			}
+			return nil
+		})
+		time.Sleep(10 * time.Minute)
+		w.setFault(nil)
+		sweeps := func(d time.Duration) int {
+			before := w.count("presences")
+			time.Sleep(d)
+			return w.count("presences") - before
+		}
+		assert.LessOrEqual(t, sweeps(7*time.Minute), 3, "backed off")
+		time.Sleep(time.Hour)
+		assert.InDelta(t, 63, sweeps(time.Hour), 6, "and back to once a minute")
+		require.NoError(t, stop())
+	})
+}

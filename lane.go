@@ -147,6 +147,13 @@ func (l *lane) holds(user string) bool {
 	return ok
 }
 
+// unfinished reports whether somebody still waits who is not urgent.
+func (l *lane) unfinished() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.patient) > 0
+}
+
 // depth returns how many users wait or are with a worker.
 func (l *lane) depth() int {
 	l.mu.Lock()

@@ -34,14 +34,15 @@ func (s *sweep) run(ctx context.Context) {
 		if throttle.Sleep(ctx, s.interval-rand.N(s.interval/10+1)) != nil {
 			return
 		}
-		if n := l.throttled(); n > throttles {
+		// A client that waits by itself when it is throttled shows it by not
+		// having finished the last sweep.
+		if n := l.throttled(); n > throttles || l.unfinished() {
 			throttles = n
 			s.interval = min(2*s.interval, b.opts.MaxReconcileInterval)
 		} else {
 			s.interval = max(s.interval/2, b.opts.ReconcileInterval)
 		}
-		// The last sweep may still be under way within the limits of the service; those who wait
-		// already are not queued twice.
+		// Those who wait since the last sweep are not queued twice.
 		b.markAll(s.kind)
 	}
 }

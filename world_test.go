@@ -42,15 +42,14 @@ type world struct {
 }
 
 type soul struct {
-	user     presence.User
-	client   presence.Presence // of the person's Teams clients
-	session  presence.Session  // of the bridge
-	lapse    time.Time
-	sequence int
-	shown    presence.Presence // before the last change of the session
-	changed  time.Time
-	lines    map[string]presence.Line
-	status   presence.Status
+	user    presence.User
+	client  presence.Presence // of the person's Teams clients
+	session presence.Session  // of the bridge
+	lapse   time.Time
+	shown   presence.Presence // before the last change of the session
+	changed time.Time
+	lines   map[string]presence.Line
+	status  presence.Status
 }
 
 func newWorld(t *testing.T, names ...string) *world {

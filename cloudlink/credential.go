@@ -323,8 +323,10 @@ func (c *Credential) grant(ctx context.Context, form url.Values) (*oauth2.Token,
 	}
 	token := &oauth2.Token{AccessToken: string(answer.AccessToken), RefreshToken: string(answer.RefreshToken), TokenType: "Bearer"}
 	if answer.ExpiresIn > 0 {
-		life := time.Duration(answer.ExpiresIn) * time.Second
-		token.ExpiresIn = int64(answer.ExpiresIn)
+		// A life that no Duration can hold is cut to a year.
+		seconds := min(int64(answer.ExpiresIn), 366*24*60*60)
+		life := time.Duration(seconds) * time.Second
+		token.ExpiresIn = seconds
 		token.Expiry = sent.Add(life - min(c.early, life/4))
 	}
 	return token, nil

@@ -115,7 +115,7 @@ func (e *Error) Remedy() string {
 		return "the token is not accepted: check that it is of this account and region"
 	case http.StatusForbidden:
 		return "the role of this user or client is too weak: ask for ACCOUNT_ADMIN, or read only its own data"
-	case http.StatusNotFound:
+	case http.StatusNotFound, http.StatusGone:
 		return "it does not exist in this account"
 	case http.StatusConflict:
 		return "it exists already"

@@ -29,12 +29,15 @@ func (s *Server) inAccount(c *call) *answer {
 	return &refusal
 }
 
+// wholeHours rounds up: the account's settings have no finer unit.
+func wholeHours(d time.Duration) int { return int((d + time.Hour - 1) / time.Hour) }
+
 func (s *Server) account(c *call) map[string]any {
 	return map[string]any{
 		"accountId": s.opts.AccountID, "accountNumber": s.opts.AccountNumber, "name": s.opts.AccountName,
 		"partnerId":               s.opts.PartnerID,
-		"accessTokenExpiryHours":  s.opts.TokenLifetime.Hours(),
-		"refreshTokenExpiryHours": s.opts.RefreshLifetime.Hours(),
+		"accessTokenExpiryHours":  wholeHours(s.opts.TokenLifetime),
+		"refreshTokenExpiryHours": wholeHours(s.opts.RefreshLifetime),
 		"_links":                  map[string]link{"self": s.href(c, "/accounts/"+s.opts.AccountID)},
 	}
 }
@@ -44,7 +47,7 @@ func (s *Server) getAccounts(c *call) answer {
 	if refusal := c.accepts("$top", "$skip"); refusal != nil {
 		return *refusal
 	}
-	return collection(s, c, []map[string]any{s.account(c)})
+	return collection(s, c, []string{s.opts.AccountID}, func(string) map[string]any { return s.account(c) })
 }
 
 // getAccount is GET /accounts/{accountId}.
@@ -92,18 +95,20 @@ func (s *Server) getUsers(c *call) answer {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := make([]map[string]any, 0, len(s.userIDs))
-	for _, id := range s.userIDs {
-		r := s.resource(c, s.users[id])
-		match, err := matches(r)
-		if err != nil {
-			return refuse(http.StatusBadRequest, "$filter: %v", err)
-		}
-		if match {
-			found = append(found, r)
+	found := s.userIDs
+	if matches != nil {
+		found = nil
+		for _, id := range s.userIDs {
+			match, err := matches(s.resource(c, s.users[id]))
+			if err != nil {
+				return refuse(http.StatusBadRequest, "$filter: %v", err)
+			}
+			if match {
+				found = append(found, id)
+			}
 		}
 	}
-	return collection(s, c, found)
+	return collection(s, c, found, func(id string) map[string]any { return s.resource(c, s.users[id]) })
 }
 
 // getUser is GET /accounts/{accountId}/users/{userId} and GET /users/{userId}.
@@ -149,11 +154,7 @@ func (s *Server) getClients(c *call) answer {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	found := make([]map[string]any, 0, len(ids))
-	for _, id := range ids {
-		found = append(found, s.clientResource(s.clients[id]))
-	}
-	return collection(s, c, found)
+	return collection(s, c, ids, func(id string) map[string]any { return s.clientResource(s.clients[id]) })
 }
 
 // postClient is POST /accounts/{accountId}/clients. Its answer is the only place

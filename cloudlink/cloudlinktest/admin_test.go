@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/presencebridge/presencebridge/cloudlink/cloudlinktest"
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 func TestUserResource(t *testing.T) {
@@ -135,7 +136,8 @@ func TestAccounts(t *testing.T) {
 		r := f.call("GET", "admin", "/accounts/"+f.AccountID(), nil)
 		assert.Equal(f.t, items[0], r.json)
 		assert.Equal(f.t, "Acme", r.text("name"))
-		assert.InEpsilon(f.t, 360, r.json["refreshTokenExpiryHours"], 0)
+		assert.Equal(f.t, 360.0, r.json["refreshTokenExpiryHours"])
+		assert.Equal(f.t, 2.0, r.json["accessTokenExpiryHours"])
 	})
 }
 
@@ -181,7 +183,14 @@ func TestTwoUsersWithOneAddressAreAFaultOfTheTest(t *testing.T) {
 		changed := f.ann
 		changed.Name = "Ann the Second"
 		f.AddUser(changed)
+		changed.PrincipalID, changed.Email = "ann-principal", "ann.second@example.com"
+		f.AddUser(changed)
+		assert.Empty(f.t, f.Status("ann-id"))
+		assert.Equal(f.t, presence.StatusOffline, f.Status("ann-principal"))
+		f.AddUser(cloudlinktest.User{Email: "ann@example.com"}) // free again
+		f.RemoveUser("bob-id")
+		f.AddUser(cloudlinktest.User{Email: "bob@example.com"})
 		assert.Equal(f.t, "Ann the Second", f.call("GET", "admin", "/users/ann-id", nil).text("name"))
-		assert.Len(f.t, f.Users(), 2)
+		assert.Len(f.t, f.Users(), 3)
 	})
 }

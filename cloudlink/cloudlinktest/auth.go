@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // session is what a token stands for.
@@ -188,7 +190,7 @@ func (s *Server) postAuthorize(c *call) answer {
 // signedIn returns the person whose user name, password and account the fields
 // give, or nil.
 func (s *Server) signedIn(fields url.Values) *User {
-	user := s.userByEmail(fields.Get("username"))
+	user := s.users[s.emails[presence.NormalizeEmail(fields.Get("username"))]]
 	if user == nil || user.Password == "" || user.Password != fields.Get("password") || !s.isAccount(fields.Get("account_id")) {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -71,21 +70,25 @@ func (s *Server) AddUser(user User) User {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, other := range s.users {
-		if other.ID == user.ID {
-			continue
-		}
-		if other.PrincipalID == user.PrincipalID || (user.Email != "" && strings.EqualFold(other.Email, user.Email)) {
-			panic(fmt.Sprintf("cloudlinktest: users %s and %s have the same principal id or e-mail address", other.ID, user.ID))
-		}
+	p, email := s.presentities[user.PrincipalID], presence.NormalizeEmail(user.Email)
+	if holder := s.emails[email]; (p != nil && p.userID != user.ID) || (holder != "" && holder != user.ID) {
+		panic(fmt.Sprintf("cloudlinktest: another user than %s has the same principal id or e-mail address", user.ID))
 	}
-	if s.users[user.ID] == nil {
+	if before := s.users[user.ID]; before == nil {
 		s.userIDs = append(s.userIDs, user.ID)
+	} else {
+		delete(s.emails, presence.NormalizeEmail(before.Email))
+		if before.PrincipalID != user.PrincipalID {
+			delete(s.presentities, before.PrincipalID)
+		}
 	}
 	stored := user
 	s.users[user.ID] = &stored
-	if s.presentities[user.PrincipalID] == nil {
-		s.presentities[user.PrincipalID] = &presentity{status: s.assumed.InitialStatus, modified: user.created}
+	if email != "" {
+		s.emails[email] = user.ID
+	}
+	if p == nil {
+		s.presentities[user.PrincipalID] = &presentity{userID: user.ID, status: s.assumed.InitialStatus, modified: user.created}
 	}
 	if user.Extension != "" {
 		s.addEndpoint(user.Extension, user.ID)
@@ -102,6 +105,7 @@ func (s *Server) RemoveUser(id string) {
 		return
 	}
 	delete(s.users, id)
+	delete(s.emails, presence.NormalizeEmail(user.Email))
 	s.userIDs = slices.DeleteFunc(s.userIDs, func(other string) bool { return other == id })
 	delete(s.presentities, user.PrincipalID)
 	for endpointID, e := range s.endpoints {
@@ -158,24 +162,4 @@ func (s *Server) addEndpoint(endpointID, userID string) {
 		return
 	}
 	s.endpoints[endpointID] = &endpoint{id: endpointID, userID: userID, state: presence.LineIdle, availability: "available"}
-}
-
-// userByPrincipal and userByEmail return nil where there is none. The caller
-// holds the lock.
-func (s *Server) userByPrincipal(id string) *User {
-	for _, u := range s.users {
-		if u.PrincipalID == id {
-			return u
-		}
-	}
-	return nil
-}
-
-func (s *Server) userByEmail(address string) *User {
-	for _, u := range s.users {
-		if address != "" && strings.EqualFold(u.Email, address) {
-			return u
-		}
-	}
-	return nil
 }

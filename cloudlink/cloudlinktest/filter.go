@@ -22,10 +22,10 @@ var filterToken = regexp.MustCompile(`^\s*('(?:[^']|'')*'|[(),]|[^\s(),']+)`)
 
 // parseFilter reads the part of OData's $filter that CloudLink documents: eq,
 // ne, lt, gt, le and ge between a field and a literal, contains and substringof,
-// joined by and, or, and parentheses. An empty filter matches everything.
+// joined by and, or, and parentheses. An empty filter is nil.
 func parseFilter(text string) (predicate, error) {
 	if strings.TrimSpace(text) == "" {
-		return func(map[string]any) (bool, error) { return true, nil }, nil
+		return nil, nil
 	}
 	if len(text) > maxFilter {
 		return nil, fmt.Errorf("longer than %d characters", maxFilter)

@@ -164,11 +164,11 @@ func (s *Server) getCalls(c *call) answer {
 	if refusal != nil {
 		return *refusal
 	}
-	calls := []map[string]any{}
+	var calls []*endpoint // those that have one: this endpoint or none
 	if e.call != nil {
-		calls = append(calls, s.callResource(c, e))
+		calls = append(calls, e)
 	}
-	return collection(s, c, calls)
+	return collection(s, c, calls, func(e *endpoint) map[string]any { return s.callResource(c, e) })
 }
 
 // reachCall returns the endpoint of a request that has the call of the request,

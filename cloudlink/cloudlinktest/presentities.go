@@ -12,6 +12,7 @@ import (
 // presentity is the presence of one principal, as Status and Reason: that much
 // is known from Workflow Studio's "User presence" activity.
 type presentity struct {
+	userID   string
 	status   presence.Status
 	reason   string
 	modified time.Time

@@ -186,9 +186,9 @@ func (s *Server) href(c *call, pathAndQuery string) link {
 	return link{s.double.URL + target}
 }
 
-// collection returns items as a HAL collection, cut to the page that $top and
-// $skip ask for.
-func collection[T any](s *Server, c *call, items []T) answer {
+// collection returns a HAL collection of the resources of items, cut to the page
+// that $top and $skip ask for.
+func collection[T any](s *Server, c *call, items []T, resource func(T) map[string]any) answer {
 	query := c.request.URL.Query()
 	number := func(name string, otherwise int) (int, bool) {
 		if !query.Has(name) {
@@ -204,7 +204,10 @@ func collection[T any](s *Server, c *call, items []T) answer {
 	}
 	top = min(top, s.assumed.MaxPageSize)
 	skip = min(skip, len(items))
-	page := items[skip:min(len(items), skip+top)]
+	page := make([]map[string]any, 0, min(top, len(items)-skip))
+	for _, item := range items[skip:min(len(items), skip+top)] {
+		page = append(page, resource(item))
+	}
 	own := strings.TrimPrefix(c.request.URL.EscapedPath(), "/"+strings.SplitN(c.request.URL.Path, "/", 3)[1]+"/"+version)
 	withQuery := func(q url.Values) link {
 		if len(q) == 0 {

@@ -99,8 +99,9 @@ type Server struct {
 	mu            sync.Mutex
 	closed        bool
 	clients       map[string]*client
-	users         map[string]*User // by user id
-	userIDs       []string         // in the order in which they were added
+	users         map[string]*User  // by user id
+	emails        map[string]string // normalized address → user id
+	userIDs       []string          // in the order in which they were added
 	endpoints     map[string]*endpoint
 	presentities  map[string]*presentity // by principal id
 	accessTokens  map[string]session
@@ -130,6 +131,7 @@ func NewServer(opts *Options) (*Server, error) {
 		ready:         make(chan struct{}),
 		clients:       make(map[string]*client),
 		users:         make(map[string]*User),
+		emails:        make(map[string]string),
 		endpoints:     make(map[string]*endpoint),
 		presentities:  make(map[string]*presentity),
 		accessTokens:  make(map[string]session),

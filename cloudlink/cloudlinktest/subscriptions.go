@@ -141,21 +141,21 @@ func (s *Server) getSubscriptions(c *call) answer {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := make([]map[string]any, 0, len(s.subscribed))
+	var found []*subscription
 	for _, id := range s.subscribed {
-		sub := s.subscriptions[id]
-		if !c.mayUse(sub) {
-			continue
+		if sub := s.subscriptions[id]; c.mayUse(sub) {
+			found = append(found, sub)
 		}
-		found = append(found, map[string]any{
+	}
+	return collection(s, c, found, func(sub *subscription) map[string]any {
+		return map[string]any{
 			"subscriptionId": sub.ID, "applicationId": sub.ApplicationID, "deviceId": sub.WebhookURL, "transport": "webhook",
 			"topic": sub.Topic, "subjectFilter": sub.SubjectFilter, "methodFilter": sub.MethodFilter,
 			"publicationFilter": sub.PublicationFilter, "accountId": s.opts.AccountID, "principalId": sub.owner,
 			"createdOn": stamp(sub.CreatedOn),
 			"_links":    map[string]link{"self": s.href(c, "/subscriptions/"+sub.ID)},
-		})
-	}
-	return collection(s, c, found)
+		}
+	})
 }
 
 // deleteSubscription is DELETE /subscriptions/{subscriptionId}.

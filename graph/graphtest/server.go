@@ -56,10 +56,10 @@ type Options struct {
 	// TLS makes a server on a socket speak HTTPS with a certificate from an
 	// authority of its own, as sign-in libraries insist on. Default: HTTP.
 	TLS bool
-	// URL is the base URL under which a server of the embedder's own offers the
-	// double, which is an [http.Handler]; the double listens nowhere then, and
-	// its Client trusts no certificate of its own. For several doubles behind
-	// one address. Default: the double listens itself.
+	// URL is the scheme and host under which a server of the embedder's own
+	// offers the double, which is an [http.Handler]; the double listens nowhere
+	// then, and its Client trusts no certificate of its own. For several doubles
+	// behind one address. Default: the double listens itself.
 	URL string
 	// TenantID is the Entra tenant, a GUID. Default: a fixed one.
 	TenantID string

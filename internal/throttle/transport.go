@@ -27,7 +27,7 @@ type Options struct {
 	ReadRetries int
 	// MaxWait is the longest that a read waits before one repetition; a service
 	// that asks for more gets its wish, but the caller gets the answer at once.
-	// Default: 2 minutes.
+	// Default: 15 seconds.
 	MaxWait time.Duration
 	// Throttled, if set, is called when a service asks for fewer requests.
 	Throttled func(req *http.Request, status int, wait time.Duration)
@@ -49,7 +49,7 @@ func NewTransport(opts Options) *Transport {
 		opts.ReadRetries = 3
 	}
 	if opts.MaxWait == 0 {
-		opts.MaxWait = 2 * time.Minute
+		opts.MaxWait = 15 * time.Second
 	}
 	return &Transport{opts: opts}
 }
