@@ -348,6 +348,8 @@ func TestNotificationRegisterRefuses(t *testing.T) {
 	unregister()
 	_, _, err = h.Register(presence.NewSecret("a"), notify)
 	require.NoError(t, err)
+	unregister()
+	assert.Equal(t, 1, h.Stats().Registrations, "a second call does not end the successor")
 }
 
 func TestNotificationPanicsAreContained(t *testing.T) {
