@@ -58,9 +58,10 @@ type Options struct {
 	// The default is assumed: Mitel publishes no limit. Default: 10.
 	RequestsPerSecond float64
 	// ReadRetries is how often a read that failed for a passing reason (no
-	// answer, 429, 502, 503, 504) is repeated; negative means never. Writes are
-	// never repeated, except once after a 401, which had no effect. Default: 3,
-	// as in Mitel's own sample.
+	// answer, 429, 502, 503, 504) is repeated; negative means never. Where
+	// CloudLink asks for a wait of more than 15 seconds the caller gets the error
+	// at once, and later requests wait. Writes are never repeated, except once
+	// after a 401, which had no effect. Default: 3, as in Mitel's own sample.
 	ReadRetries int
 	// PageSize is how many items a listing asks for at a time. Default: 100.
 	PageSize int

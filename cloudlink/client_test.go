@@ -73,11 +73,20 @@ func TestReadsAreRepeatedAndWritesAreNot(t *testing.T) {
 func TestRetryAfterDateIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		r := &recorder{next: sequence(answer(429, `{}`, "Retry-After", start.Add(40*time.Second).UTC().Format(http.TimeFormat)), answer(200, idleEndpoint))}
+		later := func(d time.Duration) http.HandlerFunc {
+			return answer(429, `{}`, "Retry-After", time.Now().Add(d).UTC().Format(http.TimeFormat))
+		}
+		r := &recorder{next: sequence(later(10*time.Second), answer(200, idleEndpoint), later(time.Minute), answer(200, idleEndpoint))}
 		c := testClient(t, r, func(o *Options) { o.ReadRetries = 0 })
 		_, err := c.Line(t.Context(), "2001")
 		require.NoError(t, err)
-		assert.GreaterOrEqual(t, time.Since(start), 40*time.Second)
+		assert.GreaterOrEqual(t, time.Since(start), 10*time.Second)
+
+		_, err = c.Line(t.Context(), "2001")
+		require.ErrorIs(t, err, presence.ErrThrottled, "nobody is made to wait for so long")
+		_, err = c.Line(t.Context(), "2001")
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, time.Since(start), time.Minute, "but the next request waits")
 	})
 }
 
