@@ -99,6 +99,7 @@ func (s *Server) AddUser(u User) User {
 	if u.Name == "" {
 		u.Name = u.PrincipalName
 	}
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -114,11 +115,14 @@ func (s *Server) AddUser(u User) User {
 	}
 	p.user = u
 	s.names[strings.ToLower(u.PrincipalName)] = p
-	if p.versions == nil {
-		first := s.computeLocked(p, now)
-		first.SequenceNumber = s.nextSequenceLocked()
-		p.versions = []version{{visible: now, presence: first}}
+	if p.versions != nil {
+		// Losing or getting Teams changes what shows.
+		s.commitLocked(p, now, CauseClient, "")
+		return u
 	}
+	first := s.computeLocked(p, now)
+	first.SequenceNumber = s.nextSequenceLocked()
+	p.versions = []version{{visible: now, presence: first}}
 	return u
 }
 

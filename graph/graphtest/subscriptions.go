@@ -88,8 +88,10 @@ func parseResource(resource string) (userIDs []string, single bool, err error) {
 	if id, ok := strings.CutPrefix(rest, "/"); ok {
 		return []string{id}, true, nil
 	}
-	if path, err := segments("x" + rest); err == nil && len(path) == 2 {
-		return []string{path[1]}, true, nil
+	if strings.HasPrefix(rest, "('") {
+		if path, err := segments("presences" + rest); err == nil && len(path) == 2 {
+			return path[1:], true, nil
+		}
 	}
 	filter, ok := cutPrefixFold(rest, "?$filter=")
 	if !ok {
