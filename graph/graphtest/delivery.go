@@ -114,6 +114,12 @@ func (s *Server) lifecycleLocked(sub *subscription, event presence.LifecycleEven
 // enqueueLocked puts a notification with those that will share its POST.
 func (s *Server) enqueueLocked(n *notice) {
 	key := n.key()
+	if drop, delay := s.penaltyLocked(key.url, time.Now()); drop {
+		return
+	} else if delay > 0 {
+		s.timers.after(delay, func() { s.post(key.url, []*notice{n}) })
+		return
+	}
 	b := s.boxes[key]
 	if b == nil {
 		b = &box{}
@@ -265,6 +271,7 @@ func (s *Server) send(target string, body []byte, timeout time.Duration) bool {
 		return false
 	}
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	defer s.noteAnswer(target, time.Now())
 	resp, err := s.deliver.Do(req)
 	if err != nil {
 		return false

@@ -149,6 +149,43 @@ func TestSlowEndpointGetsItTwice(t *testing.T) {
 	})
 }
 
+func TestSlowEndpointIsPenalized(t *testing.T) {
+	inBubble(t, &graphtest.Options{EnforceEndpoints: true}, func(w *world) {
+		w.subscribe(w.userToken(monID), w.subscriptionBody(annID, bobID))
+		w.received.set(func(*http.Request) int { time.Sleep(4 * time.Second); return http.StatusAccepted })
+		w.teams(annID, presence.Busy, "")
+		time.Sleep(30 * time.Second)
+		w.received.set(nil)
+		w.received.posts()
+		w.teams(bobID, presence.Busy, "")
+		time.Sleep(10*time.Minute - time.Second)
+		assert.Empty(w, w.received.items(), "ten minutes late")
+		time.Sleep(2 * time.Second)
+		assert.Len(w, w.received.items(), 1)
+		w.teams(bobID, presence.Away, "")
+		settle()
+		assert.Len(w, w.received.items(), 1, "and then at once again")
+	})
+}
+
+func TestDeadEndpointIsDropped(t *testing.T) {
+	inBubble(t, &graphtest.Options{EnforceEndpoints: true}, func(w *world) {
+		w.subscribe(w.userToken(monID), w.subscriptionBody(annID, bobID))
+		w.received.set(func(*http.Request) int { time.Sleep(15 * time.Second); return http.StatusAccepted })
+		w.teams(annID, presence.Busy, "")
+		time.Sleep(20 * time.Second) // the first attempt gave up after 3 seconds, the second after 10
+		w.received.set(nil)
+		w.teams(bobID, presence.Busy, "")
+		time.Sleep(12 * time.Minute)
+		for _, item := range w.received.items() {
+			assert.Equal(w, annID, userOf(item), "what came while the endpoint was dropped is lost")
+		}
+		w.teams(bobID, presence.Away, "")
+		settle()
+		assert.Len(w, w.received.items(), 1)
+	})
+}
+
 func TestDeliveryFaults(t *testing.T) {
 	about := func(id string, f graphtest.Fault) func(graphtest.Delivery) graphtest.Fault {
 		return func(d graphtest.Delivery) graphtest.Fault {

@@ -396,11 +396,11 @@ func (s *Server) issueRefreshToken(clientID, userID string, scopes []string, now
 func (s *Server) GrantRefreshToken(clientID, userID string, scopes ...string) (presence.Secret, error) {
 	a, f := s.checkApplication(clientID)
 	if f != nil {
-		return presence.Secret{}, errors.Join(errNoApplication, f)
+		return presence.Secret{}, f
 	}
 	u, f := s.checkUser(userID)
 	if f != nil {
-		return presence.Secret{}, errors.Join(errNoUser, f)
+		return presence.Secret{}, f
 	}
 	var limit []string
 	for _, name := range scopes {

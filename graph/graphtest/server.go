@@ -43,6 +43,9 @@ func Match(method, pattern string, reply Reply) Control { return double.Match(me
 // defaultTenantID is the tenant of a server whose options name none.
 const defaultTenantID = "8f4c2a16-5d3b-4e7a-9c81-2b6d0e9f1a57"
 
+// maxPosts bounds the notification POSTs under way at once.
+const maxPosts = 64
+
 // Options are the settings of a [Server]; the zero value of each field is its default.
 type Options struct {
 	// Address is the loopback address to listen on. Default: 127.0.0.1 with a
@@ -81,6 +84,10 @@ type Options struct {
 	Assumptions *Assumptions
 	// Limits are the throttling budgets. Default: the documented ones.
 	Limits Limits
+	// EnforceEndpoints treats notification endpoints that answer too slowly as
+	// Microsoft does: their notifications come 10 minutes late, or never.
+	// Default: false.
+	EnforceEndpoints bool
 	// Enforce answers 429 once a budget is used up. Counting never stops: see
 	// [Server.Usage]. Default: false.
 	Enforce bool
@@ -104,8 +111,11 @@ type Server struct {
 	meter       *meter
 	timers      timers
 	slots       chan struct{} // bounds the POSTs under way
-	ctx         context.Context
-	cancel      context.CancelFunc
+
+	enforceEndpoints bool
+
+	ctx    context.Context
+	cancel context.CancelFunc
 
 	mu           sync.Mutex
 	people       map[string]*person // by object id in lower case
@@ -127,6 +137,7 @@ type Server struct {
 	watchers      map[string]map[string]*subscription // by user id in lower case, then subscription id
 	boxes         map[boxKey]*box
 	fault         func(Delivery) Fault
+	endpoints     map[string]*endpoint // by host
 }
 
 // NewServer starts a double with an empty directory. Close it at the end.
@@ -154,7 +165,7 @@ func NewServer(opts *Options) (*Server, error) {
 		ready:         make(chan struct{}),
 		key:           key,
 		meter:         newMeter(o.Limits, o.Enforce),
-		slots:         make(chan struct{}, 16),
+		slots:         make(chan struct{}, maxPosts),
 		ctx:           ctx,
 		cancel:        cancel,
 		people:        make(map[string]*person),
@@ -165,6 +176,9 @@ func NewServer(opts *Options) (*Server, error) {
 		subscriptions: make(map[string]*subscription),
 		watchers:      make(map[string]map[string]*subscription),
 		boxes:         make(map[boxKey]*box),
+		endpoints:     make(map[string]*endpoint),
+
+		enforceEndpoints: o.EnforceEndpoints,
 		// A server that takes the place of another one must not number its
 		// versions lower than that did, or clients would take them for old.
 		sequence: uint64(time.Now().UnixMilli()),

@@ -103,6 +103,19 @@ func TestPathsWithoutPrefix(t *testing.T) {
 	})
 }
 
+// A double behind a server of the embedder's own listens nowhere itself.
+func TestAsHandler(t *testing.T) {
+	var handler http.Handler
+	front := hookServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	w := overSocket(t, &graphtest.Options{URL: front.URL})
+	handler = w.Server
+	w.call(annID)
+	assert.Equal(t, front.URL+"/graph", w.GraphURL())
+	assert.NotEmpty(t, w.Requests())
+	_, err := graphtest.NewServer(&graphtest.Options{URL: front.URL, Address: "127.0.0.1:0"})
+	assert.Error(t, err)
+}
+
 func TestControls(t *testing.T) {
 	inBubble(t, nil, func(w *world) {
 		token := w.appToken()

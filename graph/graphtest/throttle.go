@@ -126,9 +126,10 @@ func (m *meter) charge(application, name string, cost int, now time.Time) verdic
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v := m.spendLocked(application, name, cost, now)
-	if global := m.spendLocked(application, BudgetGlobal, 1, now); global.wait > v.wait {
-		v.wait = global.wait
+	if name == BudgetGlobal {
+		return v
 	}
+	v.wait = max(v.wait, m.spendLocked(application, BudgetGlobal, 1, now).wait)
 	return v
 }
 
