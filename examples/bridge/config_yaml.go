@@ -1,0 +1,513 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// mistake is one thing that is wrong with a configuration file, or doubtful.
+type mistake struct {
+	file string
+	line int
+	key  string
+	text string
+}
+
+// Error returns "bridge.yaml:12: teams.secret: what is wrong: what to do".
+func (m *mistake) Error() string {
+	s := m.file
+	if m.line > 0 {
+		s += ":" + strconv.Itoa(m.line)
+	}
+	if m.key != "" {
+		s += ": " + m.key
+	}
+	return s + ": " + m.text
+}
+
+// document reads a YAML file key by key and gathers everything that is wrong
+// with it, so that all of it is reported at once.
+type document struct {
+	file     string
+	lookup   func(name string) (string, bool) // an environment variable
+	mistakes []*mistake
+	warnings []*mistake
+}
+
+func (d *document) fail(line int, key, format string, args ...any) {
+	d.mistakes = append(d.mistakes, &mistake{d.file, line, key, fmt.Sprintf(format, args...)})
+}
+
+func (d *document) warn(line int, key, format string, args ...any) {
+	d.warnings = append(d.warnings, &mistake{d.file, line, key, fmt.Sprintf(format, args...)})
+}
+
+// err joins the mistakes in the order of their lines.
+func (d *document) err() error {
+	byLine := func(a, b *mistake) int { return cmp.Compare(a.line, b.line) }
+	slices.SortStableFunc(d.mistakes, byLine)
+	slices.SortStableFunc(d.warnings, byLine)
+	faults := make([]error, len(d.mistakes))
+	for i, m := range d.mistakes {
+		faults[i] = m
+	}
+	return errors.Join(faults...)
+}
+
+// root parses the text and returns its one mapping.
+func (d *document) root(text []byte) *section {
+	var top yaml.Node
+	if err := yaml.Unmarshal(text, &top); err != nil {
+		// The parser's own message begins with "yaml: line N: ".
+		problem, line := strings.TrimPrefix(err.Error(), "yaml: "), 0
+		if number, rest, ok := strings.Cut(strings.TrimPrefix(problem, "line "), ": "); ok {
+			if n, err := strconv.Atoi(number); err == nil {
+				line, problem = n, rest
+			}
+		}
+		d.fail(line, "", "this is not YAML: %s", problem)
+		return &section{doc: d}
+	}
+	if len(top.Content) == 0 {
+		d.fail(0, "", "the file is empty: start from bridge.sample.yaml")
+		return &section{doc: d}
+	}
+	return d.section("", top.Content[0])
+}
+
+// section reads a node that must be a mapping.
+func (d *document) section(key string, node *yaml.Node) *section {
+	node = resolve(node)
+	s := &section{doc: d, key: key, line: node.Line, present: true, fields: map[string]field{}}
+	if node.Kind != yaml.MappingNode {
+		s.present = false
+		d.fail(node.Line, key, "this must be keys and values, each on a line of its own")
+		return s
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name := node.Content[i]
+		if first, twice := s.fields[name.Value]; twice {
+			d.fail(name.Line, s.path(name.Value), "this key is there already, in line %d: remove one of them", first.line)
+			continue
+		}
+		s.fields[name.Value] = field{name.Line, resolve(node.Content[i+1])}
+	}
+	return s
+}
+
+// resolve follows an alias to what it stands for.
+func resolve(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode && node.Alias != nil {
+		return node.Alias
+	}
+	return node
+}
+
+// section is one mapping of the file. The section of a key that is not there
+// has no fields and present is false.
+type section struct {
+	doc     *document
+	key     string
+	line    int
+	present bool
+	fields  map[string]field
+	asked   []string
+}
+
+type field struct {
+	line int
+	node *yaml.Node
+}
+
+func (s *section) path(name string) string {
+	if s.key == "" {
+		return name
+	}
+	return s.key + "." + name
+}
+
+func (s *section) fail(name, format string, args ...any) {
+	line := s.line
+	if f, ok := s.fields[name]; ok {
+		line = f.line
+	}
+	s.doc.fail(line, s.path(name), format, args...)
+}
+
+// take returns the value of a key; one without a value counts as absent.
+func (s *section) take(name string) (field, bool) {
+	s.asked = append(s.asked, name)
+	f, ok := s.fields[name]
+	return f, ok && f.node.Tag != "!!null"
+}
+
+func (s *section) has(name string) bool {
+	f, ok := s.fields[name]
+	return ok && f.node.Tag != "!!null"
+}
+
+// scalar returns the text of a key, whatever type YAML takes it for.
+func (s *section) scalar(name, expected string) (string, bool) {
+	f, ok := s.take(name)
+	if !ok {
+		return "", false
+	}
+	if f.node.Kind != yaml.ScalarNode {
+		s.fail(name, "this must be %s, not a list or keys of its own", expected)
+		return "", false
+	}
+	return f.node.Value, true
+}
+
+func (s *section) text(name string) string {
+	value, _ := s.scalar(name, "a text")
+	return strings.TrimSpace(value)
+}
+
+// required is text that must be there; hint says where to find it.
+func (s *section) required(name, hint string) string {
+	value := s.text(name)
+	if _, wrong := s.fields[name]; value == "" && (!wrong || !s.has(name)) {
+		s.fail(name, "is missing: %s", hint)
+	}
+	return value
+}
+
+func (s *section) flag(name string) bool {
+	value, ok := s.scalar(name, "true or false")
+	if !ok {
+		return false
+	}
+	b, err := strconv.ParseBool(strings.ToLower(value))
+	if err != nil {
+		s.fail(name, "%s is neither true nor false", quote(value))
+	}
+	return b
+}
+
+// duration returns a length of time, 0 where there is none.
+func (s *section) duration(name string) time.Duration {
+	value, ok := s.scalar(name, "a length of time such as 10m or 90s")
+	if !ok {
+		return 0
+	}
+	length, err := time.ParseDuration(value)
+	switch {
+	case err != nil:
+		s.fail(name, "%s is not a length of time: write it like 10m, 90s or 1h30m", quote(value))
+		return 0
+	case length <= 0:
+		s.fail(name, "%s is not above zero: leave the key out for the default", quote(value))
+		return 0
+	}
+	return length
+}
+
+// number returns a number from 1 on, 0 where there is none.
+func (s *section) number(name string) float64 {
+	value, ok := s.scalar(name, "a number")
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(n > 0) || n > 1e6 {
+		s.fail(name, "%s is not a number above zero: leave the key out for the default", quote(value))
+		return 0
+	}
+	return n
+}
+
+func (s *section) count(name string) int {
+	n := s.number(name)
+	if n != float64(int(n)) {
+		s.fail(name, "%v is not a whole number", n)
+		return 0
+	}
+	return int(n)
+}
+
+// choice returns the first of the choices where the key is absent.
+func (s *section) choice(name string, choices ...string) string {
+	value := s.text(name)
+	switch {
+	case value == "":
+		return choices[0]
+	case slices.Contains(choices, value):
+		return value
+	}
+	s.fail(name, "%s is not one of %s%s", quote(value), strings.Join(choices, ", "), suggest(value, choices))
+	return choices[0]
+}
+
+func (s *section) sub(name string) *section {
+	f, ok := s.take(name)
+	if !ok {
+		return &section{doc: s.doc, key: s.path(name), line: s.line}
+	}
+	sub := s.doc.section(s.path(name), f.node)
+	sub.line = f.line
+	return sub
+}
+
+// names returns the keys of a section whose keys are the user's own, in order,
+// and accepts all of them.
+func (s *section) names() []string {
+	names := slices.Sorted(maps.Keys(s.fields))
+	s.asked = append(s.asked, names...)
+	return names
+}
+
+// list returns the texts of a list.
+func (s *section) list(name string) []string {
+	f, ok := s.take(name)
+	if !ok {
+		return nil
+	}
+	if f.node.Kind != yaml.SequenceNode {
+		s.fail(name, "this must be a list: one entry a line, each after a dash")
+		return nil
+	}
+	var values []string
+	for _, item := range f.node.Content {
+		if item = resolve(item); item.Kind != yaml.ScalarNode || strings.TrimSpace(item.Value) == "" {
+			s.doc.fail(item.Line, s.path(name), "an entry of this list must be a text")
+			continue
+		}
+		values = append(values, strings.TrimSpace(item.Value))
+	}
+	return values
+}
+
+// file returns a path; one that is not absolute starts at the configuration
+// file's own folder.
+func (s *section) file(name string) string {
+	path := s.text(name)
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(s.doc.file), path)
+}
+
+// contents reads the file that a key names.
+func (s *section) contents(name string) []byte {
+	path := s.file(name)
+	if path == "" {
+		return nil
+	}
+	data, err := readBounded(path)
+	if err != nil {
+		s.fail(name, "%v: correct the path or the file's permissions", err)
+	}
+	return data
+}
+
+// maxFile bounds every file that a configuration names.
+const maxFile = 1 << 20
+
+func readBounded(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", path)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return os.ReadFile(path)
+}
+
+// secret returns the secret that a key tells the place of.
+func (s *section) secret(name string) presence.Secret {
+	f, ok := s.take(name)
+	if !ok {
+		return presence.Secret{}
+	}
+	if f.node.Kind == yaml.ScalarNode {
+		// The value is not repeated: it may be the secret itself.
+		s.fail(name, "a secret does not stand here by itself: write {env: NAME} for an environment variable, or {file: PATH}")
+		return presence.Secret{}
+	}
+	place := s.doc.section(s.path(name), f.node)
+	place.line = f.line
+	if !place.present {
+		return presence.Secret{}
+	}
+	variable, value := place.text("env"), place.text("value")
+	path := place.file("file")
+	given := 0
+	for _, v := range []string{variable, path, value} {
+		if v != "" {
+			given++
+		}
+	}
+	place.close()
+	if given != 1 {
+		s.fail(name, "give one place for the secret: env, file or value")
+		return presence.Secret{}
+	}
+	switch {
+	case variable != "":
+		found, _ := s.doc.lookup(variable)
+		if found = strings.TrimSpace(found); found == "" {
+			s.fail(name, "environment variable %s is empty: set it or use file", shown(variable))
+		}
+		return presence.NewSecret(found)
+	case path != "":
+		found := strings.TrimSpace(string(place.contents("file")))
+		if found == "" && !s.doc.failed(place.path("file")) {
+			s.fail(name, "file %s is empty: put the secret into it, alone", shown(path))
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
+			s.doc.warn(f.line, s.path(name), "every account of this machine can read %s: chmod 600", shown(path))
+		}
+		return presence.NewSecret(found)
+	default:
+		s.doc.warn(f.line, s.path(name), "the secret stands in this file: prefer env or file, and keep the file from others")
+		return presence.NewSecret(value)
+	}
+}
+
+func (d *document) failed(key string) bool {
+	return slices.ContainsFunc(d.mistakes, func(m *mistake) bool { return m.key == key })
+}
+
+// requiredSecret is secret that must be there.
+func (s *section) requiredSecret(name, hint string) presence.Secret {
+	if !s.has(name) {
+		s.fail(name, "is missing: %s", hint)
+	}
+	return s.secret(name)
+}
+
+// url returns a URL without query, https unless it leads to this machine.
+func (s *section) url(name string) string {
+	value := s.text(name)
+	if value == "" {
+		return ""
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http"):
+		s.fail(name, "this is not a base URL: write it like https://presence.example.com, without user, query and fragment")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		s.fail(name, "%s is not https, which only this machine's own addresses may do without: use https", shown(value))
+	}
+	return strings.TrimRight(value, "/")
+}
+
+// address returns a host and port to listen on.
+func (s *section) address(name string) string {
+	value := s.text(name)
+	if value == "" {
+		return ""
+	}
+	if _, port, err := net.SplitHostPort(value); err != nil || !validPort(port) {
+		s.fail(name, "%s is not an address to listen on: write it like 127.0.0.1:8080 or :8080", quote(value))
+	}
+	return value
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == port
+}
+
+// loopback reports whether host is this machine itself.
+func loopback(host string) bool {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+// close reports the keys that nothing has asked for.
+func (s *section) close() {
+	for _, name := range slices.Sorted(maps.Keys(s.fields)) {
+		if slices.Contains(s.asked, name) {
+			continue
+		}
+		if hint := suggest(name, s.asked); hint != "" {
+			s.fail(name, "there is no such key%s", hint)
+			continue
+		}
+		known := slices.Compact(slices.Sorted(slices.Values(s.asked)))
+		s.fail(name, "there is no such key: the keys here are %s", strings.Join(known, ", "))
+	}
+}
+
+// suggest returns ": did you mean …?" for a word that is nearly one of known.
+func suggest(word string, known []string) string {
+	best, least := "", 3
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least && d < len(k)-1 {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return ": did you mean " + best + "?"
+}
+
+// distance is how many letters have to be added, removed, changed or swapped
+// with their neighbour. Long words are not compared.
+func distance(a, b string) int {
+	if len(a) > 40 || len(b) > 40 {
+		return 40
+	}
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			change := last[j]
+			if a[i] != b[j] {
+				change++
+			}
+			row[j+1] = min(change, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+// quote shows what somebody wrote, cut short.
+func quote(value string) string { return strconv.Quote(cut(value)) }
+
+// shown is quote without the quotes where there is nothing to quote.
+func shown(value string) string {
+	if q := quote(value); q != `"`+value+`"` {
+		return q
+	}
+	return value
+}
+
+func cut(value string) string {
+	if runes := []rune(value); len(runes) > 60 {
+		return string(runes[:59]) + "…"
+	}
+	return value
+}

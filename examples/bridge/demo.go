@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/presencebridge/presencebridge"
+	"github.com/presencebridge/presencebridge/cloudlink"
+	"github.com/presencebridge/presencebridge/graph"
+	"github.com/presencebridge/presencebridge/monitor"
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+type demoOptions struct {
+	day        time.Duration
+	once, json bool
+}
+
+// runDemonstration plays a day of a small company.
+func runDemonstration(ctx context.Context, opts demoOptions, stdout, stderr io.Writer) int {
+	code, err := demonstrate(ctx, opts, newPrinter(stdout, opts.json))
+	if err != nil {
+		fmt.Fprintln(stderr, "bridge: "+err.Error())
+		return exitFailed
+	}
+	return code
+}
+
+func demonstrate(ctx context.Context, opts demoOptions, out *printer) (code int, err error) {
+	c := newClock(opts.day)
+	co, err := found(c)
+	if err != nil {
+		return 0, err
+	}
+	defer co.close()
+	l := newLedger(co, c, out)
+	i, err := assemble(co.settings, &extras{
+		hooks: l.hooks(),
+		teams: func(client *graph.Client) presencebridge.Teams { return stretched{client, c} },
+	})
+	if err != nil {
+		return 0, errors.Join(err, co.settings.listener.Close(), co.settings.statusListener.Close())
+	}
+
+	running, stop := context.WithCancel(ctx)
+	stopped := make(chan error, 1)
+	go func() { stopped <- i.Run(running) }()
+	defer func() {
+		stop()
+		err = errors.Join(err, <-stopped)
+	}()
+	if err := i.ready(ctx); err != nil {
+		return 0, interrupted(ctx, opts, err)
+	}
+	introduce(out, opts, co, i)
+	if err := l.playDay(ctx, opts); err != nil {
+		return 0, interrupted(ctx, opts, err)
+	}
+	s := l.settle(ctx, i.bridge)
+	l.conclude()
+	s.report(out)
+	if !s.good() {
+		code = exitFailed
+	}
+	if !opts.once {
+		out.print(line{Event: lineInfo, Note: "The bridge stays up: interrupt it to stop. Status page: " + co.statusURL()})
+		<-ctx.Done()
+		return 0, nil
+	}
+	return code, nil
+}
+
+// interrupted is no error of a demonstration that would have gone on anyway.
+func interrupted(ctx context.Context, opts demoOptions, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case opts.once:
+		return errors.New("interrupted before the end of the day")
+	default:
+		return nil
+	}
+}
+
+// startTimeout bounds how long everything may take to be in place.
+const startTimeout = 30 * time.Second
+
+// ready waits until both sides notify the bridge and everybody has been read.
+func (i *integration) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for !i.inPlace() {
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return fmt.Errorf("not everything was in place after %v: %v", startTimeout, i.bridge.Health())
+		}
+	}
+	return nil
+}
+
+func (i *integration) inPlace() bool {
+	select {
+	case <-i.bridge.Loaded():
+	default:
+		return false
+	}
+	for _, h := range i.bridge.Health() {
+		if h.Waiting > 0 {
+			return false
+		}
+	}
+	return i.upkeep.page().State == monitor.StateSubscribed && i.watcher.Snapshot().State == cloudlink.WatcherSubscribed
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (co *company) statusURL() string {
+	return "http://" + co.settings.statusListener.Addr().String() + "/"
+}
+
+// introduce says what is about to be seen, and names everybody who is not kept
+// in step both ways.
+func introduce(out *printer, opts demoOptions, co *company, i *integration) {
+	roster := i.bridge.Roster()
+	info := func(format string, args ...any) { out.print(line{Event: lineInfo, Note: fmt.Sprintf(format, args...)}) }
+	out.print(line{Event: lineIntro, Note: fmt.Sprintf("A day of %d people, from 08:00 to 18:00 in %v.", len(co.people), opts.day)})
+	info("Doubles of Microsoft Graph and CloudLink at %s and %s.", co.graph.URL(), strings.TrimSuffix(co.cloudlink.URL(""), "//2017-09-01"))
+	info("Status page: %s", co.statusURL())
+	info("%d people are kept in step. Not in both directions, or not at all:", len(roster.Users))
+	for _, r := range roster.Limited {
+		way := "Teams only"
+		if r.Direction == presence.LineToTeams {
+			way = "MiCollab only"
+		}
+		out.print(line{Event: lineLimited, Person: r.User.Name, Where: string(r.Direction), Note: way + ": " + r.Detail})
+	}
+	for _, e := range roster.Excluded {
+		out.print(line{Event: lineExcluded, Person: e.Name, Where: string(e.Reason), Note: "left out: " + e.Detail})
+	}
+	info("")
+}
+
+// playDay lets the day pass and prints what happens.
+func (l *ledger) playDay(ctx context.Context, opts demoOptions) error {
+	flushing, stop := context.WithCancel(ctx)
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		for pause(flushing, 20*time.Millisecond) == nil {
+			l.flush()
+		}
+	}()
+	defer func() {
+		stop()
+		<-flushed
+	}()
+	l.clock.open()
+	return l.company.play(ctx, l.clock, day(l))
+}
+
+// settle gives the bridge the time that it promises to need until both sides
+// agree, and returns the outcome.
+func (l *ledger) settle(ctx context.Context, b *presencebridge.Bridge) *summary {
+	ctx, cancel := context.WithTimeout(ctx, 3*l.company.settings.bridge.ReconcileInterval+5*time.Second)
+	defer cancel()
+	for {
+		s := l.sum(b)
+		if s.good() && l.waiting() == 0 || pause(ctx, 20*time.Millisecond) != nil {
+			return s
+		}
+		l.flush()
+	}
+}
+
+// report prints the outcome. Its last line is the summary.
+func (s *summary) report(out *printer) {
+	verdict := line{Event: lineVerdict, Effect: verdictAgree, Note: fmt.Sprintf("Both sides agree for all %d people.", s.Users)}
+	if !s.good() {
+		verdict.Effect, verdict.Note = "differ", "The sides do not agree:"
+	}
+	out.print(line{Event: lineInfo})
+	out.print(verdict)
+	for _, d := range s.differences {
+		out.print(d)
+	}
+	for _, m := range s.miscounts {
+		out.print(line{Event: lineDiffers, Note: m})
+	}
+	out.object(s, s.String())
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/presencebridge/presencebridge"
+	"github.com/presencebridge/presencebridge/cloudlink/cloudlinktest"
+	"github.com/presencebridge/presencebridge/graph"
+	"github.com/presencebridge/presencebridge/graph/graphtest"
+	"github.com/presencebridge/presencebridge/micollab"
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// The sites of the company. The branch office has a telephone system that shows
+// its lines in Teams and does not take Teams presence.
+const (
+	siteHead   = "head-office"
+	siteBranch = "branch-office"
+)
+
+// member is one person of the company, on both sides.
+type member struct {
+	name        string
+	email       string
+	extension   string // empty: no telephone
+	site        string
+	teamsID     string // empty: no Entra account
+	principalID string
+}
+
+// first is the name by which the day calls a person.
+type first string
+
+const (
+	ada   first = "Ada"
+	alan  first = "Alan"
+	carl  first = "Carl"
+	emmy  first = "Emmy"
+	grace first = "Grace"
+	hedy  first = "Hedy"
+	kurt  first = "Kurt"
+	leo   first = "Leo"
+	lise  first = "Lise"
+	marie first = "Marie"
+	otto  first = "Otto"
+	niels first = "Niels"
+)
+
+// company is a dozen people at doubles of Microsoft Graph and CloudLink.
+type company struct {
+	graph     *graphtest.Server
+	cloudlink *cloudlinktest.Server
+	clientID  string
+	people    map[first]*member
+	byTeams   map[string]*member
+	byPhone   map[string]*member
+	byCloud   map[string]*member // by principal id
+	settings  *settings
+}
+
+func (c *company) close() {
+	if c.graph != nil {
+		c.graph.Close()
+	}
+	if c.cloudlink != nil {
+		c.cloudlink.Close()
+	}
+}
+
+// found starts the doubles, moves the people in, and returns the settings of
+// a bridge for them, as a configuration file would give them.
+func found(c *clock) (*company, error) {
+	co := &company{people: map[first]*member{}, byTeams: map[string]*member{}, byPhone: map[string]*member{}, byCloud: map[string]*member{}}
+	var err error
+	co.graph, err = graphtest.NewServer(&graphtest.Options{SessionTimeScale: c.scale})
+	if err == nil {
+		co.cloudlink, err = cloudlinktest.NewServer(nil)
+	}
+	if err == nil {
+		co.moveIn()
+		err = co.configure(c)
+	}
+	if err != nil {
+		co.close()
+		return nil, err
+	}
+	return co, nil
+}
+
+func (co *company) moveIn() {
+	for i, p := range []struct {
+		first   first
+		name    string
+		site    string
+		noPhone bool
+		noTeams bool
+	}{
+		{first: ada, name: "Ada Byron"},
+		{first: alan, name: "Alan Turing"},
+		{first: carl, name: "Carl Gauss"},
+		{first: emmy, name: "Emmy Noether"},
+		{first: grace, name: "Grace Hopper"},
+		{first: hedy, name: "Hedy Lamarr"},
+		{first: kurt, name: "Kurt Goedel", noTeams: true},
+		{first: leo, name: "Leo Euler"},
+		{first: lise, name: "Lise Meitner"},
+		{first: marie, name: "Marie Curie"},
+		{first: otto, name: "Otto Hahn", site: siteBranch},
+		{first: niels, name: "Niels Bohr", noPhone: true},
+	} {
+		m := &member{name: p.name, email: lowerFirst(p.first) + "@example.test", site: siteHead}
+		if p.site != "" {
+			m.site = p.site
+		}
+		if !p.noPhone {
+			m.extension = fmt.Sprint(2001 + i)
+			co.byPhone[m.extension] = m
+		}
+		if !p.noTeams {
+			m.teamsID = co.graph.AddUser(graphtest.User{PrincipalName: m.email, Mail: m.email, Name: m.name}).ID
+			co.byTeams[m.teamsID] = m
+		}
+		m.principalID = co.cloudlink.AddUser(cloudlinktest.User{Name: m.name, Email: m.email, Extension: m.extension, SiteID: m.site}).PrincipalID
+		co.byCloud[m.principalID] = m
+		co.people[p.first] = m
+	}
+}
+
+func lowerFirst(f first) string { return string(f[0]|0x20) + string(f[1:]) }
+
+// configure registers the application, signs the presence monitor in and
+// writes the settings.
+func (co *company) configure(c *clock) error {
+	application := co.graph.AddApplication(graphtest.Application{Name: "presencebridge demonstration"})
+	co.clientID = application.ClientID
+	account := co.graph.AddUser(graphtest.User{PrincipalName: "monitor@example.test", Mail: "monitor@example.test", Name: "Presence Monitor"})
+	token, err := co.graph.GrantRefreshToken(application.ClientID, account.ID)
+	if err != nil {
+		return err
+	}
+	co.cloudlink.AddClient("bridge", "demonstration", cloudlinktest.RoleAccountAdmin)
+
+	notifications, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	status, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return errors.Join(err, notifications.Close())
+	}
+	secret := application.Secrets[0].Value
+	co.settings = &settings{
+		listener: notifications, statusListener: status, publicURL: "http://" + notifications.Addr().String(),
+		teams: teamsSettings{
+			cloud:    graph.Cloud{Name: "demonstration", LoginURL: co.graph.LoginURL(), GraphURL: co.graph.GraphURL(), Notifications: true},
+			tenantID: co.graph.TenantID(), clientID: application.ClientID, secret: secret,
+			monitor: &monitorSettings{principalName: account.PrincipalName, secret: secret, refreshToken: token, settle: 20 * time.Millisecond},
+		},
+		cloudlink: cloudLinkSettings{
+			baseURL: co.cloudlink.URL, accountID: co.cloudlink.AccountID(), clientID: "bridge", secret: presence.NewSecret("demonstration"),
+			// The double has no limit, and the day is a thousand times too fast.
+			requestsPerSecond: 1000,
+			pbx:               presence.MiVoiceBusiness, sites: map[string]presence.PBX{siteBranch: presence.MiVoiceOffice400},
+			capabilities: presence.DefaultCapabilities(),
+		},
+		micollab: &micollabSettings{server: micollab.Server{
+			Address: "micollab.example.test", Version: micollab.Version{Major: 9, Minor: 8, ServicePack: 1},
+			TeamsIntegration: true, CloudLinkIntegration: true, PasswordSet: true,
+		}},
+		bridge: presencebridge.Options{
+			Name: "demonstration", Direction: presencebridge.Bidirectional,
+			SessionLifetime:   c.real(sessionLifetime),
+			ReconcileInterval: c.real(reconcileInterval),
+			// What takes real time stays in real time, but as short as this
+			// machine allows: in this day a minute is a blink.
+			EchoWindow: 200 * time.Millisecond,
+			MaxBackoff: time.Second,
+			Damping:    presencebridge.Damping{Window: 300 * time.Millisecond, Settle: 80 * time.Millisecond, MaxHold: 240 * time.Millisecond},
+		},
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Run serves both sides and keeps everybody in step until ctx ends, and cleans
+// up: the bridge's Teams sessions are cleared and its subscriptions deleted. It
+// returns nil after an orderly stop.
+func (i *integration) Run(ctx context.Context) error {
+	defer i.http.CloseIdleConnections()
+	servers, err := i.listen(ctx)
+	if err != nil {
+		return err
+	}
+	// The servers outlive the workers, because whoever is unsubscribed may
+	// still be delivering.
+	serving := newCrew(context.WithoutCancel(ctx))
+	for _, s := range servers {
+		serving.start(s.serve)
+	}
+	working := newCrew(ctx)
+	// A server that fails ends everything.
+	unlink := context.AfterFunc(serving.ctx, working.cancel)
+	working.start(i.bridge.Run)
+	if i.watcher != nil {
+		working.start(i.watcher.Run)
+	}
+	if i.upkeep != nil {
+		working.start(i.upkeep.Run)
+	}
+	workErr := working.wait()
+	unlink()
+	serving.cancel()
+	return errors.Join(workErr, serving.wait())
+}
+
+// crew is functions that run together: the end of one, in error, ends all.
+type crew struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	mu      sync.Mutex
+	faults  []error
+}
+
+func newCrew(ctx context.Context) *crew {
+	c := &crew{}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	return c
+}
+
+func (c *crew) start(f func(context.Context) error) {
+	c.running.Go(func() {
+		if err := f(c.ctx); err != nil {
+			c.mu.Lock()
+			c.faults = append(c.faults, err)
+			c.mu.Unlock()
+			c.cancel()
+		}
+	})
+}
+
+func (c *crew) wait() error {
+	c.running.Wait()
+	c.cancel()
+	return errors.Join(c.faults...)
+}
+
+// listener is one HTTP server with its socket.
+type listener struct {
+	what   string
+	socket net.Listener
+	server *http.Server
+}
+
+// listen opens every socket before anything else happens: Microsoft Graph calls
+// back while a subscription is being made.
+func (i *integration) listen(ctx context.Context) ([]*listener, error) {
+	var all []*listener
+	add := func(what, address string, socket net.Listener, handler http.Handler) error {
+		if socket == nil && address == "" {
+			return nil
+		}
+		if socket == nil {
+			var err error
+			if socket, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
+				return fmt.Errorf("cannot listen for %s: %w: is another bridge running? change the address", what, err)
+			}
+		}
+		i.logger.Info("listening", "for", what, "address", socket.Addr().String())
+		all = append(all, &listener{what, socket, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}})
+		return nil
+	}
+	err := add("notifications", i.settings.listen, i.settings.listener, i.public())
+	if err == nil {
+		err = add("the status page", i.settings.status, i.settings.statusListener, i.status())
+	}
+	if err != nil {
+		for _, l := range all {
+			_ = l.socket.Close()
+		}
+		return nil, err
+	}
+	return all, nil
+}
+
+// serve serves until ctx ends.
+func (l *listener) serve(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		err := l.server.Shutdown(ctx)
+		_ = l.server.Close()
+		stopped <- err
+	})
+	if err := l.server.Serve(l.socket); !errors.Is(err, http.ErrServerClosed) {
+		stop()
+		_ = l.server.Close()
+		return fmt.Errorf("the server for %s failed: %w", l.what, err)
+	}
+	return <-stopped
+}

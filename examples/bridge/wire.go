@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/presencebridge/presencebridge"
+	"github.com/presencebridge/presencebridge/cloudlink"
+	"github.com/presencebridge/presencebridge/graph"
+	"github.com/presencebridge/presencebridge/micollab"
+	"github.com/presencebridge/presencebridge/monitor"
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// The paths below the public URL.
+const (
+	pathGraph     = "/notifications/graph"
+	pathCloudLink = "/notifications/cloudlink"
+	pathSignIn    = "/signin"
+)
+
+// extras are what a program that embeds the bridge adds to its settings. The
+// zero value of each field is its default.
+type extras struct {
+	// logger takes the logs of all packages. Default: discarded.
+	logger *slog.Logger
+	// hooks are told of what happens. Default: none.
+	hooks presencebridge.Hooks
+	// teams, if set, is put around the client that reads and writes presence.
+	teams func(*graph.Client) presencebridge.Teams
+}
+
+// integration is one customer's bridge with everything around it. It is
+// assembled by [assemble] and lives for one Run.
+type integration struct {
+	settings *settings
+	logger   *slog.Logger
+	http     *http.Client
+	counts   *counts
+
+	bridge *presencebridge.Bridge
+	teams  *graph.Client
+	// budgets are shared by everything that asks Microsoft Graph as this application.
+	budgets       *graph.Budgets
+	notifications *graph.NotificationHandler
+	webhook       *cloudlink.WebhookHandler
+	watcher       *cloudlink.Watcher // nil without a public URL
+	upkeep        *upkeep            // nil without a monitor
+}
+
+// assemble puts the packages together. It sends nothing, and returns all faults
+// at once.
+func assemble(s *settings, x *extras) (*integration, error) {
+	i := &integration{settings: s, logger: x.logger, counts: newCounts(), budgets: graph.NewBudgets(nil)}
+	if i.logger == nil {
+		i.logger = slog.New(slog.DiscardHandler)
+	}
+	i.http = newHTTPClient(s)
+
+	// Each side has a client of its own, with its own credential.
+	teams, teamsErr := i.newTeams()
+	phones, phonesErr := i.newCloudLink()
+	if err := errors.Join(teamsErr, phonesErr); err != nil {
+		return nil, err
+	}
+	i.teams = teams
+
+	// The engine joins them.
+	sides := presencebridge.Sides{
+		Directory: presencebridge.NewDirectory(teams, readable{phones, i.logger}, s.matching()),
+		Teams:     teams,
+		Phones:    phones,
+	}
+	if x.teams != nil {
+		sides.Teams = x.teams(teams)
+	}
+	if s.micollab != nil {
+		statuses, err := micollab.NewClient(cloudlink.NewStatusDriver(phones), s.micollab.server, &micollab.Options{Names: s.micollab.names})
+		if err != nil {
+			return nil, err
+		}
+		sides.Statuses = statuses
+	}
+	opts := s.bridge
+	opts.Logger, opts.Hooks = i.logger, i.counts.hooks(x.hooks)
+	var err error
+	if i.bridge, err = presencebridge.New(sides, &opts); err != nil {
+		return nil, err
+	}
+
+	// Notifications say where to look; the bridge itself is their sink.
+	i.notifications = graph.NewNotificationHandler(&graph.NotificationHandlerOptions{Logger: i.logger})
+	i.webhook = cloudlink.NewWebhookHandler(&cloudlink.WebhookHandlerOptions{Logger: i.logger})
+	if s.publicURL == "" {
+		return i, nil
+	}
+	i.watcher, err = cloudlink.NewWatcher(phones, i.webhook, s.publicURL+pathCloudLink, i.bridge, &cloudlink.WatcherOptions{
+		Logger: i.logger, PhonesOnly: s.micollab == nil,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.teams.monitor != nil {
+		i.upkeep, err = newUpkeep(i)
+	}
+	return i, err
+}
+
+func newHTTPClient(s *settings) *http.Client {
+	transport, _ := http.DefaultTransport.(*http.Transport)
+	transport = transport.Clone()
+	// The default of 2 would open a connection for nearly every request.
+	transport.MaxIdleConnsPerHost = 32
+	if s.roots != nil {
+		transport.TLSClientConfig.RootCAs = s.roots
+	}
+	return &http.Client{Transport: transport}
+}
+
+func (i *integration) newTeams() (*graph.Client, error) {
+	t := &i.settings.teams
+	var credential *graph.Credential
+	var err error
+	opts := &graph.CredentialOptions{Cloud: t.cloud, HTTPClient: i.http}
+	if t.certificate != nil {
+		credential, err = graph.NewCertificateCredential(t.tenantID, t.clientID, t.certificate, t.key, opts)
+	} else {
+		credential, err = graph.NewSecretCredential(t.tenantID, t.clientID, t.secret, opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return i.newGraphClient(credential)
+}
+
+func (i *integration) newGraphClient(credential *graph.Credential) (*graph.Client, error) {
+	t := &i.settings.teams
+	return graph.New(t.tenantID, t.clientID, credential, &graph.Options{
+		Cloud: t.cloud, HTTPClient: i.http, Logger: i.logger, Budgets: i.budgets,
+	})
+}
+
+func (i *integration) newCloudLink() (*cloudlink.Client, error) {
+	c := &i.settings.cloudlink
+	var credential *cloudlink.Credential
+	var err error
+	opts := &cloudlink.CredentialOptions{Region: c.region, BaseURL: c.baseURL, HTTPClient: i.http, Logger: i.logger}
+	if c.clientID != "" {
+		credential, err = cloudlink.NewClientCredential(c.accountID, c.clientID, c.secret, opts)
+	} else {
+		credential, err = cloudlink.NewPasswordCredential(c.accountID, c.username, c.secret, opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cloudlink.New(c.accountID, credential, &cloudlink.Options{
+		Region: c.region, BaseURL: c.baseURL, HTTPClient: i.http, Logger: i.logger, RequestsPerSecond: c.requestsPerSecond,
+	})
+}
+
+// newMonitor makes the presence monitor once its account has signed in.
+func (i *integration) newMonitor(refreshToken presence.Secret, rotated func(context.Context, presence.Secret) error) (*monitor.Monitor, error) {
+	t, m := &i.settings.teams, i.settings.teams.monitor
+	credential, err := graph.NewDelegatedCredential(t.tenantID, t.clientID, m.secret, refreshToken, &graph.DelegatedOptions{
+		Cloud: t.cloud, HTTPClient: i.http, Rotated: rotated,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Subscriptions take the account's own token, so they need another client.
+	client, err := i.newGraphClient(credential)
+	if err != nil {
+		return nil, err
+	}
+	var routes monitor.Routes = i.notifications
+	if guid.MatchString(t.tenantID) {
+		routes = i.notifications.Tenant(t.tenantID)
+	}
+	return monitor.New(m.principalName, client, routes, i.settings.publicURL+pathGraph, i.bridge, &monitor.Options{
+		Logger: i.logger, Settle: m.settle,
+	})
+}
+
+// matching says whom the bridge takes for the same person, and what their
+// telephone system can do.
+func (s *settings) matching() *presence.MatchOptions {
+	return &presence.MatchOptions{
+		Capabilities: s.cloudlink.capabilities,
+		PBX: func(p presence.Principal) presence.PBX {
+			if pbx := s.cloudlink.sites[p.SiteID]; pbx != "" {
+				return pbx
+			}
+			return s.cloudlink.pbx
+		},
+		Groups: func(_ presence.TeamsUser, p presence.Principal) []string {
+			return s.groups[presence.NormalizeEmail(p.Email)]
+		},
+	}
+}
+
+// readable leaves out CloudLink users that cannot be read, and says so: one
+// damaged entry must not keep everybody else from being kept in step.
+type readable struct {
+	client *cloudlink.Client
+	logger *slog.Logger
+}
+
+// Principals implements [presencebridge.Principals].
+func (r readable) Principals(ctx context.Context) iter.Seq2[presence.Principal, error] {
+	return func(yield func(presence.Principal, error) bool) {
+		for p, err := range r.client.Principals(ctx) {
+			if errors.Is(err, cloudlink.ErrUnreadableItem) {
+				r.logger.Warn("a CloudLink user cannot be read and is left out", "error", err)
+				continue
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
+// public serves what Microsoft Graph and CloudLink send.
+func (i *integration) public() http.Handler {
+	mux := http.NewServeMux()
+	prefixes := []string{""}
+	// A proxy may leave the path of the public URL in place or take it away.
+	if u, err := url.Parse(i.settings.publicURL); err == nil && u.Path != "" {
+		prefixes = append(prefixes, u.Path)
+	}
+	for _, prefix := range prefixes {
+		mux.Handle(prefix+pathGraph, i.notifications)
+		mux.Handle(prefix+pathCloudLink, i.webhook)
+		if i.upkeep != nil {
+			mux.Handle(prefix+pathSignIn, i.upkeep)
+		}
+	}
+	return mux
+}
+
+// stopTimeout bounds how long the servers wait for requests when they stop.
+const stopTimeout = 5 * time.Second
