@@ -111,6 +111,7 @@ func commands() []command {
 			(*Simulator).addNotificationFault,
 			`{"service": "graph", "drop": true, "count": 1}`,
 			`{"service": "cloudlink", "delay": "3s", "count": 2, "user": "2001"}`),
+		on(http.MethodGet, "/notifications", "Lists what is still to become of notifications. A fault takes effect when a notification is delivered, a moment after the change, and goes from this list once it is used up.", (*Simulator).listNotificationFaults),
 		on(http.MethodDelete, "/notifications", "Lets the notifications of a service pass again, or all. Held ones are sent.", (*Simulator).clearNotificationFaults, "service"),
 		post("/subscriptions/kill", "Takes a subscription of either service away: silent, it is still listed and delivers nothing.",
 			(*Simulator).killSubscription,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -125,12 +126,12 @@ func (s *Simulator) clearFaults(query url.Values) (any, error) {
 
 type notificationCommand struct {
 	Service   string `json:"service"`
-	User      string `json:"user"`
-	Count     int    `json:"count"`
-	Drop      bool   `json:"drop"`
-	Duplicate bool   `json:"duplicate"`
-	Delay     string `json:"delay"`
-	Hold      bool   `json:"hold"`
+	User      string `json:"user,omitempty"`
+	Count     int    `json:"count,omitempty"`
+	Drop      bool   `json:"drop,omitempty"`
+	Duplicate bool   `json:"duplicate,omitempty"`
+	Delay     string `json:"delay,omitempty"`
+	Hold      bool   `json:"hold,omitempty"`
 }
 
 // deliveryFaults are what becomes of the next notifications.
@@ -142,22 +143,30 @@ type deliveryFaults struct {
 // deliveryFault is one of them, in the words of the double that knows more.
 type deliveryFault struct {
 	service string
+	command notificationCommand // as it was asked for
 	// about are ids of whom it is limited to: a user's object id, principal id
 	// and endpoint. Empty: everybody.
 	about []string
-	left  int // -1: without end
+	left  int // at least 1, or endless
 	fault graphtest.Fault
 }
+
+// endless is what is left of a fault without a count.
+const endless = -1
 
 // take returns what becomes of a notification of a service about somebody.
 func (f *deliveryFaults) take(service string, isAbout func(id string) bool) graphtest.Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, d := range f.list {
-		if d.service != service || d.left == 0 || len(d.about) > 0 && !anyOf(d.about, isAbout) {
+	for i, d := range f.list {
+		if d.service != service || len(d.about) > 0 && !anyOf(d.about, isAbout) {
 			continue
 		}
-		if d.left > 0 {
+		switch d.left {
+		case endless:
+		case 1:
+			f.list = slices.Delete(f.list, i, i+1)
+		default:
 			d.left--
 		}
 		return d.fault
@@ -177,23 +186,27 @@ func anyOf(ids []string, is func(string) bool) bool {
 func (f *deliveryFaults) add(d *deliveryFault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	kept := []*deliveryFault{}
-	for _, other := range f.list {
-		if other.left != 0 {
-			kept = append(kept, other)
-		}
-	}
-	f.list = append(kept, d)
+	f.list = append(f.list, d)
 }
 
 func (f *deliveryFaults) clear(service string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.list = slices.DeleteFunc(f.list, func(d *deliveryFault) bool { return service == "" || d.service == service })
+}
+
+// pending returns the commands whose faults are not used up, with what is left
+// of each as its count.
+func (f *deliveryFaults) pending() []notificationCommand {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]notificationCommand, 0, len(f.list))
 	for _, d := range f.list {
-		if service == "" || d.service == service {
-			d.left = 0
-		}
+		c := d.command
+		c.Count = max(d.left, 0)
+		list = append(list, c)
 	}
+	return list
 }
 
 // watchDeliveries has the doubles ask s.faults about each first attempt;
@@ -238,11 +251,11 @@ func (s *Simulator) addNotificationFault(c notificationCommand) (any, error) {
 		return nil, refuse("count is %d: send how many notifications, or leave it out for all until DELETE", c.Count)
 	}
 	d := &deliveryFault{
-		service: c.Service, left: c.Count,
+		service: c.Service, command: c, left: c.Count,
 		fault: graphtest.Fault{Drop: c.Drop, Duplicate: c.Duplicate, Delay: delay, Hold: c.Hold},
 	}
 	if c.Count == 0 {
-		d.left = -1
+		d.left = endless
 	}
 	if c.User != "" {
 		if d.about = s.idsOf(c.User); len(d.about) == 0 {
@@ -251,6 +264,10 @@ func (s *Simulator) addNotificationFault(c notificationCommand) (any, error) {
 	}
 	s.faults.add(d)
 	return done("the next notifications are affected"), nil
+}
+
+func (s *Simulator) listNotificationFaults(url.Values) (any, error) {
+	return map[string]any{"notifications": s.faults.pending()}, nil
 }
 
 // idsOf returns the ids by which notifications name a person.

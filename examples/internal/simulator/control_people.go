@@ -38,12 +38,12 @@ func (s *Simulator) setTeams(c teamsCommand) (any, error) {
 	preferred := c.Preferred != nil || c.ClearPreferred
 	availability, activity := presence.ParseAvailability(c.Availability), presence.ParseActivity(c.Activity)
 	switch {
-	case !client && !preferred && c.InMeeting == nil && c.OutOfOffice == nil:
+	case !client && !preferred && c.Activity == "" && c.InMeeting == nil && c.OutOfOffice == nil:
 		return nil, refuse("nothing would change: send availability (and activity), signedOut, preferred, clearPreferred, inMeeting or outOfOffice")
-	case c.SignedOut && c.Availability != "":
-		return nil, refuse("a client cannot be signed out and show %s: send either signedOut or availability", c.Availability)
 	case c.Activity != "" && c.Availability == "":
 		return nil, refuse("an activity needs its availability: send both")
+	case c.SignedOut && c.Availability != "":
+		return nil, refuse("a client cannot be signed out and show %s: send either signedOut or availability", c.Availability)
 	case c.Preferred != nil && c.ClearPreferred:
 		return nil, refuse("send either preferred or clearPreferred")
 	case len(c.Availability) > maxWord || len(c.Activity) > maxWord || len(c.Device) > maxWord:

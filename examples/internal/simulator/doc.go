@@ -28,6 +28,7 @@
 //	POST   /control/faults                    answer, fail, delay or drop requests of a service
 //	DELETE /control/faults                    end that
 //	POST   /control/notifications             drop, duplicate, delay or hold notifications of a service
+//	GET    /control/notifications             which of these faults are not used up
 //	DELETE /control/notifications             end that
 //	POST   /control/subscriptions/kill        take a subscription away, silently or not
 //	POST   /control/subscriptions/reauthorize have Graph ask for a subscription's reauthorization
