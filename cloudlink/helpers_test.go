@@ -38,6 +38,9 @@ func (p inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	rec := httptest.NewRecorder()
 	p.ServeHTTP(rec, served)
+	if err := req.Context().Err(); err != nil {
+		return nil, err // the answer came too late
+	}
 	resp := rec.Result()
 	resp.Request = req
 	return resp, nil

@@ -132,10 +132,6 @@ func exchange(client *http.Client, req *http.Request, app, operation string, sec
 // what cannot quote an answer is told: the HTTP client's own errors do, for
 // instance, of a status line that it cannot read.
 func noAnswer(operation string, err error) *Error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err // without the URL
-	}
 	e := &Error{Operation: operation, Err: err}
 	var (
 		dial        *net.OpError

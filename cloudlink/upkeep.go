@@ -20,11 +20,21 @@ func (w *Watcher) pass(ctx context.Context) error {
 	}
 	// New ones come before old ones go, so that there is no moment without.
 	failed := w.createMissing(ctx)
+	if asksToWait(failed) {
+		return failed
+	}
 	lost, err := w.inspect(ctx)
 	if lost {
 		failed = errors.Join(failed, w.createMissing(ctx))
 	}
 	return errors.Join(failed, err)
+}
+
+// asksToWait reports whether CloudLink asked for a pause. The client would wait
+// for its end with the next request, and nobody could see that it fails.
+func asksToWait(err error) bool {
+	_, asked := presence.RetryAfter(err)
+	return asked
 }
 
 // findAccount learns how notifications spell the account: they give its GUID,
@@ -66,6 +76,9 @@ func (w *Watcher) createMissing(ctx context.Context) error {
 		}
 		if err := w.create(ctx, sub); err != nil {
 			faults = append(faults, err)
+			if asksToWait(err) {
+				break
+			}
 			continue
 		}
 		made, again = true, again || sub.again

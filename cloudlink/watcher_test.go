@@ -130,6 +130,7 @@ type notes struct {
 	mu   sync.Mutex
 	all  []string
 	gaps int
+	last string // the last gap's reason
 }
 
 func (n *notes) add(s string) {
@@ -141,10 +142,11 @@ func (n *notes) PhoneChanged(endpointID, principalID string) {
 	n.add("phone " + endpointID + " " + principalID)
 }
 func (n *notes) StatusChanged(principalID string) { n.add("status " + principalID) }
-func (n *notes) CloudLinkGap(string) {
+func (n *notes) CloudLinkGap(reason string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.gaps++
+	n.last = reason
 }
 
 type bench struct {
@@ -189,6 +191,7 @@ func TestWatcherSubscribesAndCleansUp(t *testing.T) {
 		assert.Equal(t, hookURL, b.subs["sub-1"]["deviceId"])
 		assert.NotEqual(t, b.subs["sub-1"]["applicationId"], b.subs["sub-2"]["applicationId"])
 		assert.Equal(t, 1, b.gaps)
+		assert.NotContains(t, b.last, "lost")
 		s := b.watcher.Snapshot()
 		assert.Equal(t, WatcherSubscribed, s.State)
 		require.Len(t, s.Subscriptions, 2)
@@ -221,6 +224,7 @@ func TestWatcherMakesALostSubscriptionAgain(t *testing.T) {
 		assert.Equal(t, []string{"sub-2", "sub-3"}, b.ids())
 		assert.Equal(t, TopicMedia, b.subs["sub-3"]["topic"])
 		assert.Equal(t, 2, b.gaps)
+		assert.Contains(t, b.last, "lost")
 		assert.Contains(t, b.events, WatchLost)
 		assert.Equal(t, 404, post(b.handler, callPublication))
 		assert.Equal(t, 202, post(b.handler, strings.Replace(callPublication, "sub-1", "sub-3", 1)))
@@ -350,6 +354,30 @@ func TestWatcherOutlastsAnOutage(t *testing.T) {
 	})
 }
 
+func TestOutageThatLostNoSubscriptionIsAGapAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := startWatcher(t, newHub(), testAccount)
+		for outage := 1; outage <= 2; outage++ {
+			time.Sleep(10 * time.Minute)
+			b.do(func() { b.fail = func(string) (int, string) { return 503, "" } })
+			time.Sleep(time.Hour)
+			b.do(func() { b.fail = nil })
+			time.Sleep(10 * time.Minute)
+			assert.Equal(t, 1+outage, b.gaps)
+			assert.Equal(t, 2, b.count("POST"))
+		}
+		// The first repetition comes soon again.
+		before := b.count("failed")
+		b.do(func() { b.fail = func(string) (int, string) { return 503, "" } })
+		for b.count("failed") == before {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(3 * time.Second)
+		assert.Greater(t, b.count("failed"), before+1)
+		b.stop()
+	})
+}
+
 func TestOneTopicThatFailsDoesNotStopTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub()
@@ -376,6 +404,7 @@ func TestWatcherObeysRetryAfter(t *testing.T) {
 		h.fail = func(string) (int, string) { return 429, "1200" }
 		b := startWatcher(t, h, testAccount, func(o *WatcherOptions) { o.PhonesOnly = true })
 		n := b.count("failed")
+		assert.Equal(t, 20*time.Minute, time.Until(b.watcher.Snapshot().NextAction))
 		time.Sleep(19 * time.Minute)
 		assert.Equal(t, n, b.count("failed"))
 		b.do(func() { b.fail = nil })
