@@ -43,12 +43,14 @@ func (c *Client) Presences(ctx context.Context, userIDs []string) ([]presence.Pr
 		}
 		seen[id] = struct{}{}
 		// One id that is none would make the service refuse all 650.
-		if err := checkUserID(id); err != nil {
+		if checkUserID(id) != nil {
 			partial.Unread = append(partial.Unread, id)
-			faults = append(faults, err)
 			continue
 		}
 		wanted = append(wanted, id)
+	}
+	if n := len(partial.Unread); n > 0 {
+		faults = append(faults, invalid(opReadPresences, "%d of the ids, %q first, are not object ids of accounts", n, partial.Unread[0]))
 	}
 	chunks := slices.Collect(slices.Chunk(wanted, MaxBulkUsers))
 	results := make([]bulkResult, len(chunks))

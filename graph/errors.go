@@ -223,7 +223,9 @@ func (e *Error) Remedy() string {
 		if isSubscriptionWrite(e.Operation) {
 			return "use the delegated token of a monitor with consent to Presence.Read.All, and check that the tenant has fewer than 10,000 Teams subscriptions"
 		}
-		return "grant the permission that the request needs, and let an administrator consent"
+		if permission := neededPermission(e.Operation); permission != "" {
+			return "add the permission " + permission + " to the application in Entra, and let an administrator consent"
+		}
 	case presence.ErrInvalid:
 		return "quote the request in a support case"
 	case presence.ErrConflict:
@@ -237,6 +239,18 @@ func (e *Error) Remedy() string {
 		}
 	}
 	return ""
+}
+
+// neededPermission names the application permission that an operation needs.
+func neededPermission(operation string) string {
+	switch operation {
+	case opReadPresence.name, opReadPresences.name, opSetPresence.name, opClearPresence.name, opSetPreferredPresence.name, opClearPreferredPresence.name:
+		return "Presence.ReadWrite.All"
+	case opListUsers.name, opReadUser.name, opFindUser.name:
+		return "User.Read.All"
+	default:
+		return ""
+	}
 }
 
 // ownError is an error of this library or of the embedder's own code: its text

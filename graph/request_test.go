@@ -375,7 +375,7 @@ func TestErrorsMatchWhatTheStatusMeans(t *testing.T) {
 func TestErrorNamesWhatASupportCaseNeedsAndWhatToDo(t *testing.T) {
 	c, _ := newTestClient(t, answer(403, graphError("Forbidden", "x")), nil)
 	err := c.ClearPresence(t.Context(), ann)
-	assert.Regexp(t, `^graph: clear presence: the request is not permitted \(status 403, code Forbidden, request 7f1a1e6c-0000-0000-0000-000000000001, correlation [0-9a-f-]{36}\): grant the permission`, err.Error())
+	assert.Regexp(t, `^graph: clear presence: the request is not permitted \(status 403, code Forbidden, request 7f1a1e6c-0000-0000-0000-000000000001, correlation [0-9a-f-]{36}\): add the permission Presence.ReadWrite.All`, err.Error())
 }
 
 func TestAnswerThatIsNoneIsAnError(t *testing.T) {
