@@ -196,7 +196,7 @@ func (s *Server) admit(target string, notices []*notice) []*notice {
 	var live []*notice
 	for _, n := range notices {
 		switch {
-		case s.subscriptionLocked(n.sub.id, now) != n.sub || n.sub.info.Silent || now.Sub(n.queued) > retryFor:
+		case s.subscriptionLocked(n.sub.id, now) != n.sub || n.sub.info.Silent:
 		case n.lifecycle == "" && !n.sub.info.TokenExpiresAt.After(now):
 			n.sub.held = append(n.sub.held, n)
 		default:

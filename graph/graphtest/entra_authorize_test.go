@@ -132,20 +132,27 @@ func TestAuthorizationErrorsGoToTheRedirectURI(t *testing.T) {
 
 func TestAuthorizationErrorsOnAPage(t *testing.T) {
 	inBubble(t, nil, func(w *world) {
-		for code, change := range map[string]func(v url.Values){
-			"AADSTS50011":  func(v url.Values) { v.Set("redirect_uri", "http://evil.invalid/") },
-			"AADSTS700016": func(v url.Values) { v.Set("client_id", annID) },
+		set := func(name, value string) func(url.Values) { return func(v url.Values) { v.Set(name, value) } }
+		for _, tc := range []struct {
+			code   string
+			change func(url.Values)
+		}{
+			{"AADSTS50011", set("redirect_uri", "http://evil.invalid/")},
+			{"AADSTS50011", set("redirect_uri", "http://localhost:1/other")},
+			// The port is not compared for loopback addresses only.
+			{"AADSTS50011", set("redirect_uri", "https://workflow.eu.api.mitel.io:444/2017-09-01/integrations/microsoft/sso")},
+			{"AADSTS700016", set("client_id", annID)},
 		} {
-			address := w.authorizationURL(change)
+			address := w.authorizationURL(tc.change)
 			resp, err := w.client.Get(address)
 			require.NoError(w, err)
 			page, err := io.ReadAll(resp.Body)
 			require.NoError(w, err)
 			_ = resp.Body.Close()
 			assert.Equal(w, http.StatusBadRequest, resp.StatusCode)
-			assert.Contains(w, string(page), code)
+			assert.Contains(w, string(page), tc.code)
 			_, err = w.SignIn(address, monID)
-			assert.ErrorContains(w, err, code)
+			assert.ErrorContains(w, err, tc.code)
 		}
 		_, err := w.SignIn("http://elsewhere.invalid/authorize", monID)
 		assert.Error(w, err)

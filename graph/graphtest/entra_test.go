@@ -250,9 +250,9 @@ func TestCertificateAssertion(t *testing.T) {
 	inBubble(t, nil, func(w *world) {
 		w.app = w.AddApplication(graphtest.Application{Certificates: []*x509.Certificate{certificate}})
 		require.Empty(w, w.app.Secrets)
-		request := func(method jwt.SigningMethod, key crypto.PrivateKey, audience string) (int, map[string]any) {
+		request := func(method jwt.SigningMethod, key crypto.PrivateKey, subject, audience string) (int, map[string]any) {
 			token := jwt.NewWithClaims(method, jwt.RegisteredClaims{
-				Issuer: w.app.ClientID, Subject: w.app.ClientID, Audience: jwt.ClaimStrings{audience}, ID: "1",
+				Issuer: w.app.ClientID, Subject: subject, Audience: jwt.ClaimStrings{audience}, ID: "1",
 				ExpiresAt: jwt.NewNumericDate(time.Now().Add(10 * time.Minute)),
 			})
 			token.Header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(sum[:])
@@ -265,12 +265,14 @@ func TestCertificateAssertion(t *testing.T) {
 		}
 		audience := w.LoginURL() + "/" + w.TenantID() + "/oauth2/v2.0/token"
 		for _, method := range []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodPS256} {
-			status, body := request(method, key, audience)
+			status, body := request(method, key, w.app.ClientID, audience)
 			assert.Equal(w, http.StatusOK, status, body)
 		}
-		status, body := request(jwt.SigningMethodPS256, stranger, audience)
+		status, body := request(jwt.SigningMethodPS256, stranger, w.app.ClientID, audience)
 		w.assertRefused(status, body, 401, "invalid_client", 700027)
-		status, body = request(jwt.SigningMethodPS256, key, "https://elsewhere.invalid")
+		status, body = request(jwt.SigningMethodPS256, key, w.app.ClientID, "https://elsewhere.invalid")
+		w.assertRefused(status, body, 401, "invalid_client", 700027)
+		status, body = request(jwt.SigningMethodPS256, key, annID, audience)
 		w.assertRefused(status, body, 401, "invalid_client", 700027)
 	})
 }

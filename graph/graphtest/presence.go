@@ -78,7 +78,8 @@ func (p *person) stopTimer() {
 // current is what the user shows, known to readers or not.
 func (p *person) current() presence.Presence { return p.versions[len(p.versions)-1].presence }
 
-// readable is what a read at now gives.
+// readable is what a read at now gives: the last version in sight, where none
+// comes into sight before the one it follows.
 func (p *person) readable(now time.Time) presence.Presence {
 	for len(p.versions) > 1 && !p.versions[1].visible.After(now) {
 		p.versions = p.versions[1:]
@@ -232,10 +233,6 @@ func (s *Server) commitLocked(p *person, t time.Time, cause Cause, applicationID
 	visible := t
 	if cause == CauseApplication {
 		visible = t.Add(s.assume.ReadBackDelay)
-	}
-	// A version never comes into sight before the one it follows.
-	if last := p.versions[len(p.versions)-1].visible; visible.Before(last) {
-		visible = last
 	}
 	p.versions = append(p.versions, version{visible, after})
 	p.readable(t)

@@ -268,13 +268,13 @@ func TestOnChangeKeepsTheOrder(t *testing.T) {
 	inBubble(t, nil, func(w *world) {
 		var seen []string
 		w.OnChange(func(c graphtest.Change) {
-			seen = append(seen, c.Presence.String())
 			assert.Equal(w, annID, c.UserID)
 			// The function may use the server, also to change presence.
 			if c.Presence.Availability == presence.Available {
 				assert.NoError(w, w.SetClient(annID, "mobile", presence.DoNotDisturb, ""))
 			}
 		})
+		w.OnChange(func(c graphtest.Change) { seen = append(seen, c.Presence.String()) })
 		w.teams(annID, presence.Available, "")
 		assert.Equal(w, []string{"Available/Available", "DoNotDisturb/DoNotDisturb"}, seen)
 		history := w.History()

@@ -224,6 +224,11 @@ func TestOneSubscriptionForEachUserAndApplication(t *testing.T) {
 func TestConcurrentCreation(t *testing.T) {
 	inBubble(t, nil, func(w *world) {
 		token := w.userToken(monID)
+		w.received.echo = func(rw http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second) // both are past the first check by then
+			rw.Header().Set("Content-Type", "text/plain")
+			_, _ = io.WriteString(rw, r.URL.Query().Get("validationToken"))
+		}
 		statuses := make(chan int)
 		for range 2 {
 			go func() {

@@ -34,8 +34,8 @@ func TestUsageCountsTheWorstWindow(t *testing.T) {
 		read(3)
 		time.Sleep(20 * time.Second)
 		read(4) // with the first three: 7 in 30 seconds
-		time.Sleep(15 * time.Second)
-		read(2) // the first three have left
+		time.Sleep(10 * time.Second)
+		read(2) // the first three have just left
 		assert.Equal(w, graphtest.BudgetUsage{
 			Name: graphtest.BudgetPresence, ApplicationID: w.app.ClientID, Count: 9, WorstWindow: 7, Limit: 1500, Window: 30 * time.Second,
 		}, w.usage(graphtest.BudgetPresence))

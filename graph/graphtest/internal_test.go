@@ -77,6 +77,13 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
+func TestDialLoopback(t *testing.T) {
+	for _, address := range []string{"192.0.2.1:80", "example.com:443", "[2001:db8::1]:80", "localhost.example.com:80"} {
+		_, err := dialLoopback(t.Context(), "tcp", address)
+		assert.ErrorContains(t, err, "not a loopback address", address)
+	}
+}
+
 func TestNestedFilterIsBounded(t *testing.T) {
 	_, err := parseFilter(strings.Repeat("(", 10_000))
 	assert.Error(t, err)
