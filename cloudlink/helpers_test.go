@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,15 +49,23 @@ func (p inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // fixedToken is a token source whose Invalidate counts.
 type fixedToken struct {
-	value       string
+	value string
+
+	mu          sync.Mutex
 	invalidated []string
 }
 
 func (f *fixedToken) Token(context.Context) (*oauth2.Token, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return &oauth2.Token{AccessToken: fmt.Sprintf("%s%d", f.value, len(f.invalidated))}, nil
 }
 
-func (f *fixedToken) Invalidate(token string) { f.invalidated = append(f.invalidated, token) }
+func (f *fixedToken) Invalidate(token string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.invalidated = append(f.invalidated, token)
+}
 
 // testClient returns a client whose requests handler answers, without
 // repetitions and in practice without a budget.

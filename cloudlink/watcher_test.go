@@ -181,6 +181,12 @@ func startWatcher(t *testing.T, h *hub, account string, change ...func(*WatcherO
 	return b
 }
 
+// pause lets d pass and everything that happens by then be over.
+func pause(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func TestWatcherSubscribesAndCleansUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := startWatcher(t, newHub(), testAccount)
@@ -204,7 +210,7 @@ func TestWatcherSubscribesAndCleansUp(t *testing.T) {
 		assert.Equal(t, []string{"phone 2001 p-1", "status p-7"}, b.all)
 		assert.False(t, b.watcher.Snapshot().Subscriptions[1].LastEvent.IsZero())
 
-		time.Sleep(24 * time.Hour)
+		pause(24 * time.Hour)
 		checks := b.count("GET")
 		assert.InDelta(t, 24*12, checks, 40)
 		assert.Equal(t, 2, b.count("POST"))
@@ -220,7 +226,7 @@ func TestWatcherMakesALostSubscriptionAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := startWatcher(t, newHub(), testAccount)
 		b.do(func() { delete(b.subs, "sub-1") })
-		time.Sleep(6 * time.Minute)
+		pause(6 * time.Minute)
 		assert.Equal(t, []string{"sub-2", "sub-3"}, b.ids())
 		assert.Equal(t, TopicMedia, b.subs["sub-3"]["topic"])
 		assert.Equal(t, 2, b.gaps)
@@ -245,7 +251,7 @@ func TestWatcherTakesANotificationThatComesBeforeTheAnswer(t *testing.T) {
 		}
 		b = startWatcher(t, h, testAccount)
 		b.do(func() { delete(b.subs, "sub-1") })
-		time.Sleep(6 * time.Minute)
+		pause(6 * time.Minute)
 		assert.Equal(t, map[string]int{"sub-3": 202}, codes, "also where a subscription is replaced")
 		b.stop()
 	})
@@ -270,7 +276,7 @@ func TestWatcherDeletesASubscriptionWhoseAnswerWasLost(t *testing.T) {
 		h := newHub()
 		h.lose = true
 		b := startWatcher(t, h, testAccount)
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		assert.Equal(t, []string{"sub-2", "sub-3"}, b.ids(), "not one too many")
 		assert.Equal(t, WatcherSubscribed, b.watcher.Snapshot().State)
 		b.stop()
@@ -283,7 +289,7 @@ func TestWatcherThatStopsInTheMiddleOfACreationLeavesNothing(t *testing.T) {
 		h := newHub()
 		h.slow = map[string]time.Duration{http.MethodPost: 5 * time.Second}
 		b := startWatcher(t, h, testAccount)
-		time.Sleep(7 * time.Second) // the second creation is under way
+		pause(7 * time.Second) // the second creation is under way
 		b.stop()
 		assert.Equal(t, 2, b.count("POST"))
 		assert.Empty(t, b.subs)
@@ -295,7 +301,7 @@ func TestListingThatShowsNothingDoesNotFillTheAccount(t *testing.T) {
 		h := newHub()
 		h.hidden = true
 		b := startWatcher(t, h, testAccount)
-		time.Sleep(7 * 24 * time.Hour)
+		pause(7 * 24 * time.Hour)
 		assert.Len(t, b.subs, 2)
 		assert.Less(t, b.count("POST"), 24, "in a week")
 		b.stop()
@@ -308,9 +314,9 @@ func TestSubscriptionThatSpeaksIsAlive(t *testing.T) {
 		h := newHub()
 		h.hidden = true
 		b := startWatcher(t, h, testAccount, func(o *WatcherOptions) { o.PhonesOnly = true })
-		time.Sleep(time.Second)
+		pause(time.Second)
 		require.Equal(t, 202, post(b.handler, callPublication))
-		time.Sleep(24 * time.Hour)
+		pause(24 * time.Hour)
 		assert.Equal(t, 1, b.count("POST"))
 		b.stop()
 	})
@@ -320,7 +326,7 @@ func TestUnreadableListingLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := startWatcher(t, newHub(), testAccount)
 		b.do(func() { b.odd, b.hidden = true, true })
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		assert.Equal(t, 2, b.count("POST"))
 		assert.Equal(t, WatcherSubscribed, b.watcher.Snapshot().State)
 		b.stop()
@@ -334,7 +340,7 @@ func TestWatcherOutlastsAnOutage(t *testing.T) {
 			b.subs = make(map[string]map[string]string)
 			b.fail = func(string) (int, string) { return 503, "" }
 		})
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		s := b.watcher.Snapshot()
 		assert.Equal(t, WatcherFailing, s.State)
 		require.ErrorIs(t, s.LastError, presence.ErrUnavailable)
@@ -343,7 +349,7 @@ func TestWatcherOutlastsAnOutage(t *testing.T) {
 		assert.Less(t, b.count("failed"), 40)
 		gaps := b.gaps
 		b.do(func() { b.fail = nil })
-		time.Sleep(10 * time.Minute)
+		pause(10 * time.Minute)
 		assert.Len(t, b.subs, 2)
 		assert.Greater(t, b.gaps, gaps)
 		assert.Contains(t, b.events, WatchRecovered)
@@ -358,11 +364,11 @@ func TestOutageThatLostNoSubscriptionIsAGapAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := startWatcher(t, newHub(), testAccount)
 		for outage := 1; outage <= 2; outage++ {
-			time.Sleep(10 * time.Minute)
+			pause(10 * time.Minute)
 			b.do(func() { b.fail = func(string) (int, string) { return 503, "" } })
-			time.Sleep(time.Hour)
+			pause(time.Hour)
 			b.do(func() { b.fail = nil })
-			time.Sleep(10 * time.Minute)
+			pause(10 * time.Minute)
 			assert.Equal(t, 1+outage, b.gaps)
 			assert.Equal(t, 2, b.count("POST"))
 		}
@@ -370,9 +376,9 @@ func TestOutageThatLostNoSubscriptionIsAGapAllTheSame(t *testing.T) {
 		before := b.count("failed")
 		b.do(func() { b.fail = func(string) (int, string) { return 503, "" } })
 		for b.count("failed") == before {
-			time.Sleep(time.Second)
+			pause(time.Second)
 		}
-		time.Sleep(3 * time.Second)
+		pause(3 * time.Second)
 		assert.Greater(t, b.count("failed"), before+1)
 		b.stop()
 	})
@@ -405,10 +411,10 @@ func TestWatcherObeysRetryAfter(t *testing.T) {
 		b := startWatcher(t, h, testAccount, func(o *WatcherOptions) { o.PhonesOnly = true })
 		n := b.count("failed")
 		assert.Equal(t, 20*time.Minute, time.Until(b.watcher.Snapshot().NextAction))
-		time.Sleep(19 * time.Minute)
+		pause(19 * time.Minute)
 		assert.Equal(t, n, b.count("failed"))
 		b.do(func() { b.fail = nil })
-		time.Sleep(22 * time.Minute)
+		pause(22 * time.Minute)
 		assert.Len(t, b.subs, 1)
 		b.stop()
 	})
@@ -419,7 +425,7 @@ func TestWatcherLearnsTheAccount(t *testing.T) {
 		b := startWatcher(t, newHub(), "123456")
 		assert.Equal(t, "whoami", b.log[0])
 		assert.Equal(t, 202, post(b.handler, callPublication))
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		assert.Equal(t, 1, b.count("whoami"))
 		b.stop()
 
