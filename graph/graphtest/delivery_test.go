@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -273,6 +274,7 @@ func TestDeliveryFaultSeesEveryAttempt(t *testing.T) {
 		w.received.set(func(*http.Request) int { return http.StatusBadGateway })
 		w.teams(annID, presence.Busy, "")
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		assert.Equal(w, []int{1, 2, 3}, attempts)
 	})
 }
