@@ -56,25 +56,50 @@ func (b *Budget) PausedUntil() time.Time {
 var ErrNoTurn = fmt.Errorf("no turn before the %w", context.DeadlineExceeded)
 
 // Wait blocks until cost units may be spent, or ctx ends. It returns [ErrNoTurn]
-// at once when the budget leaves no room before ctx's deadline.
+// at once when the budget, or a pause of it, leaves no room before ctx's
+// deadline. A cost above the burst, a tenth of the budget, counts as that tenth.
 func (b *Budget) Wait(ctx context.Context, cost int) error {
-	if err := b.limiter.WaitN(ctx, min(max(1, cost), b.limiter.Burst())); err != nil {
-		if ctx.Err() == nil {
-			return fmt.Errorf("throttle: budget %s: %w", b.name, ErrNoTurn)
+	cost = min(max(1, cost), b.limiter.Burst())
+	for {
+		if err := b.waitPause(ctx); err != nil {
+			return err
 		}
-		return err
+		if err := b.limiter.WaitN(ctx, cost); err != nil {
+			if ctx.Err() == nil {
+				return b.noTurn()
+			}
+			return err
+		}
+		// A turn that comes in a pause which began meanwhile is lost: were the
+		// turns kept, all those of a long pause would be taken at once at its end.
+		if !b.PausedUntil().After(time.Now()) {
+			return nil
+		}
 	}
-	// The pause comes after the limiter because a pause can begin while this
-	// request waits for its turn.
+}
+
+// waitPause blocks until no pause is left, or ctx ends.
+func (b *Budget) waitPause(ctx context.Context) error {
 	for {
 		wait := time.Until(b.PausedUntil())
 		if wait <= 0 {
 			return nil
 		}
+		if endsWithin(ctx, wait) {
+			return b.noTurn()
+		}
 		if err := Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
+}
+
+func (b *Budget) noTurn() error { return fmt.Errorf("throttle: budget %s: %w", b.name, ErrNoTurn) }
+
+// endsWithin reports whether ctx is alive, but its deadline is no later than d from now.
+func endsWithin(ctx context.Context, d time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && ctx.Err() == nil && time.Until(deadline) <= d
 }
 
 // Sleep waits for d or until ctx ends, and returns ctx's error in the latter case.

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -22,7 +23,8 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if value == "" {
 		return 0, false
 	}
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
+	// A number that is out of range is read as infinite, and so as the longest wait.
+	if seconds, err := strconv.ParseFloat(value, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		if math.IsNaN(seconds) || seconds <= 0 {
 			return 0, false
 		}

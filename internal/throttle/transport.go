@@ -27,6 +27,7 @@ type Options struct {
 	ReadRetries int
 	// MaxWait is the longest that a read waits before one repetition; a service
 	// that asks for more gets its wish, but the caller gets the answer at once.
+	// So it does when the wait would outlast its context's deadline.
 	// Default: 15 seconds.
 	MaxWait time.Duration
 	// Throttled, if set, is called when a service asks for fewer requests.
@@ -87,8 +88,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if isRead(req) && (req.Body == nil || req.Body == http.NoBody || req.GetBody != nil) {
 		tries += t.opts.ReadRetries
 	}
-	// MaxInterval keeps the last waits short enough for a person who waits.
-	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(500*time.Millisecond), backoff.WithMaxInterval(15*time.Second))
+	// The number of tries is the bound, not their time, which the budgets' queues
+	// may use up.
+	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(500*time.Millisecond), backoff.WithMaxElapsedTime(0))
 	for try := 1; ; try++ {
 		for _, c := range charges {
 			if err := c.Budget.Wait(ctx, c.Cost); err != nil {
@@ -108,10 +110,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 		resp, err := t.opts.Base.RoundTrip(attempt)
-		wait := pauses.NextBackOff()
+		wait := min(pauses.NextBackOff(), t.opts.MaxWait)
 		switch {
 		case err != nil:
-			if try >= tries || ctx.Err() != nil || errors.Is(err, context.Canceled) {
+			if try >= tries || ctx.Err() != nil || endsWithin(ctx, wait) || errors.Is(err, context.Canceled) {
 				return nil, err
 			}
 		case !passing(resp.StatusCode):
@@ -129,7 +131,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 					t.opts.Throttled(req, resp.StatusCode, wait)
 				}
 			}
-			if try >= tries || wait > t.opts.MaxWait {
+			if try >= tries || wait > t.opts.MaxWait || endsWithin(ctx, wait) {
 				return resp, nil
 			}
 			// A small rest is read so that the connection can be used again.
