@@ -47,7 +47,8 @@ type Request struct {
 	// Path is the path with its query.
 	Path   string
 	Header http.Header
-	Body   []byte
+	// Body is nil where it was too large.
+	Body []byte
 	// Status is what was answered; 0 where the connection was dropped.
 	Status int
 }
@@ -202,7 +203,8 @@ func (s *Server) sweep() {
 	s.controls = kept
 }
 
-// Requests returns the requests received, oldest first, at most the last 10,000.
+// Requests returns the requests received, in the order in which they were
+// answered, at most the last 10,000.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,26 +245,27 @@ func (s *Server) decide(r *http.Request, body []byte) *Reply {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		http.Error(w, "request body too large or broken", http.StatusRequestEntityTooLarge)
-		return
-	}
-	record := Request{Time: time.Now(), Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header.Clone(), Body: body}
-	reply := s.decide(r, body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	record := Request{Time: time.Now(), Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header.Clone()}
 	sw := &statusWriter{ResponseWriter: w}
 	defer func() {
 		record.Status = sw.status
 		s.record(record)
 	}()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(sw, "request body too large or broken", http.StatusRequestEntityTooLarge)
+		return
+	}
+	record.Body = body
+	reply := s.decide(r, body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	if reply == nil {
-		s.handler.ServeHTTP(sw, r)
+		s.pass(sw, r)
 		return
 	}
 	if reply.Delay > 0 {
 		if err := throttle.Sleep(r.Context(), reply.Delay); err != nil {
-			return
+			panic(http.ErrAbortHandler) // returning would answer 200
 		}
 	}
 	if reply.After && (reply.Drop || reply.Status != 0) {
@@ -281,7 +284,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		sw.WriteHeader(reply.Status)
 		_, _ = sw.Write(reply.Body)
 	default:
-		s.handler.ServeHTTP(sw, r)
+		s.pass(sw, r)
+	}
+}
+
+// pass lets the double answer. A handler that says nothing has answered 200.
+func (s *Server) pass(w *statusWriter, r *http.Request) {
+	s.handler.ServeHTTP(w, r)
+	if w.status == 0 {
+		w.status = http.StatusOK
 	}
 }
 
