@@ -61,6 +61,8 @@ type entry struct {
 	destination presencebridge.Destination // empty: leads to no write
 	want        wanted
 	done        bool
+	// late: it will take long, so that nothing behind it waits.
+	late bool
 }
 
 func newLedger(co *company, c *clock, p *printer) *ledger {
@@ -300,6 +302,9 @@ func (l *ledger) lost(m *member) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.missed[m] = true
+	for _, e := range l.open {
+		e.late = e.late || e.who == m
+	}
 	l.note(m, time.Now(), line{Event: lineFault, Where: placeTeams, Became: "notification lost"})
 }
 
@@ -323,7 +328,7 @@ func (l *ledger) flush() {
 func (l *ledger) flushLocked() {
 	now, held := time.Now(), false
 	l.queue = slices.DeleteFunc(l.queue, func(e *entry) bool {
-		held = held || !e.done && now.Sub(e.at) < patience
+		held = held || !e.done && !e.late && now.Sub(e.at) < patience
 		due := e.done && !held
 		if due && !l.silent {
 			l.printer.print(e.line)

@@ -71,11 +71,12 @@ func newPrinter(out io.Writer, asJSON bool) *printer {
 func (p *printer) print(l line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.json {
+	switch {
+	case !p.json:
+		fmt.Fprintln(p.out, p.format(l))
+	case l != (line{Event: lineInfo}): // not an empty line
 		p.encode(l)
-		return
 	}
-	fmt.Fprintln(p.out, p.format(l))
 }
 
 // object writes v as JSON, or text for people.

@@ -21,7 +21,7 @@ import (
 const (
 	pathGraph     = "/notifications/graph"
 	pathCloudLink = "/notifications/cloudlink"
-	pathSignIn    = "/signin"
+	pathSignIn    = "/callback"
 )
 
 // extras are what a program that embeds the bridge adds to its settings. The

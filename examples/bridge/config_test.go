@@ -1,0 +1,298 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/presencebridge/presencebridge"
+	"github.com/presencebridge/presencebridge/graph"
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// complete is a configuration without mistakes; each line's number matters.
+const complete = `direction: bidirectional
+public_url: https://presence.example.com
+listen: 127.0.0.1:8080
+status: 127.0.0.1:8081
+teams:
+  tenant_id: 11111111-2222-3333-4444-555555555555
+  client_id: 66666666-7777-8888-9999-aaaaaaaaaaaa
+  secret: {env: TEAMS_SECRET}
+  monitor:
+    principal_name: monitor@example.com
+    refresh_token_file: token
+cloudlink:
+  region: eu
+  account_id: 12345678-1111-2222-3333-444444444444
+  credential:
+    client_id: bridge
+    secret: {env: CLOUDLINK_SECRET}
+micollab:
+  address: micollab.example.com
+  version: 9.8 SP1
+  teams_integration: true
+  cloudlink_integration: true
+  password_set: true
+`
+
+func environment(name string) (string, bool) {
+	value, ok := map[string]string{"TEAMS_SECRET": "s3cret-teams", "CLOUDLINK_SECRET": "s3cret-cloudlink"}[name]
+	return value, ok
+}
+
+func TestCompleteConfiguration(t *testing.T) {
+	s, warnings, err := load("bridge.yaml", []byte(complete), environment)
+	require.NoError(t, err)
+	assert.Empty(t, warnings)
+	assert.Equal(t, presencebridge.Bidirectional, s.bridge.Direction)
+	assert.Equal(t, graph.Global(), s.teams.cloud)
+	assert.Equal(t, "s3cret-teams", s.teams.secret.Reveal())
+	assert.Equal(t, "s3cret-teams", s.teams.monitor.secret.Reveal(), "the application's, as the monitor has none")
+	assert.Equal(t, "token", s.teams.monitor.refreshTokenFile)
+	assert.Equal(t, "s3cret-cloudlink", s.cloudlink.secret.Reveal())
+	assert.Equal(t, presence.MiVoiceBusiness, s.cloudlink.pbx)
+	_, err = assemble(s, &extras{})
+	require.NoError(t, err)
+}
+
+func TestEveryMistakeHasItsLineAndRemedy(t *testing.T) {
+	for name, test := range map[string]struct {
+		old, new string // what is put in place of what
+		want     string
+	}{
+		"unset variable": {"{env: TEAMS_SECRET}", "{env: X}",
+			"bridge.yaml:8: teams.secret: environment variable X is empty: set it or use file"},
+		"inline secret": {"{env: TEAMS_SECRET}", "hunter2",
+			"bridge.yaml:8: teams.secret: a secret does not stand here by itself: write {env: NAME} for an environment variable, or {file: PATH}"},
+		"two places": {"{env: TEAMS_SECRET}", "{env: TEAMS_SECRET, file: x}",
+			"bridge.yaml:8: teams.secret: give one place for the secret: env, file or value"},
+		"no such secret file": {"{env: TEAMS_SECRET}", "{file: /nowhere/secret}",
+			"bridge.yaml:8: teams.secret.file: stat /nowhere/secret: no such file or directory: correct the path or the file's permissions"},
+		"no secret": {"  secret: {env: TEAMS_SECRET}\n", "",
+			"bridge.yaml:5: teams.secret: is missing: write {env: NAME} or {file: PATH} for the client secret's Value, or give a certificate"},
+		"unknown key near": {"tenant_id:", "tenantid:",
+			"bridge.yaml:6: teams.tenantid: there is no such key: did you mean tenant_id?"},
+		"unknown key far": {"region: eu", "colour: red",
+			"bridge.yaml:13: cloudlink.colour: there is no such key: the keys here are account_id, base_url, credential, pbx, region, requests_per_second, services"},
+		"swapped letters": {"listen:", "lisetn:",
+			"bridge.yaml:3: lisetn: there is no such key: did you mean listen?"},
+		"twice": {"listen: 127.0.0.1:8080", "direction: off",
+			"bridge.yaml:3: direction: this key is there already, in line 1: remove one of them"},
+		"direction": {"direction: bidirectional", "direction: bidirectionel",
+			`bridge.yaml:1: direction: "bidirectionel" is not one of one-way, bidirectional, off: did you mean bidirectional?`},
+		"http": {"https://presence", "http://presence",
+			"bridge.yaml:2: public_url: http://presence.example.com is not https, which only this machine's own addresses may do without: use https"},
+		"query": {"example.com\nlisten", "example.com?x=1\nlisten",
+			"bridge.yaml:2: public_url: this is not a base URL: write it like https://presence.example.com, without user, query and fragment"},
+		"no listen": {"listen: 127.0.0.1:8080\n", "",
+			"bridge.yaml:1: listen: is missing: public_url must lead to an address where the bridge listens, such as 127.0.0.1:8080 behind a proxy"},
+		"listen": {"listen: 127.0.0.1:8080", "listen: 127.0.0.1:99999",
+			`bridge.yaml:3: listen: "127.0.0.1:99999" is not an address to listen on: write it like 127.0.0.1:8080 or :8080`},
+		"public status page": {"status: 127.0.0.1", "status: 0.0.0.0",
+			`bridge.yaml:4: status: "0.0.0.0:8081" is not an address of this machine alone, and the status page names people: use 127.0.0.1`},
+		"tenant": {"11111111-2222-3333-4444-555555555555", "acme",
+			`bridge.yaml:6: teams.tenant_id: "acme" is neither a GUID nor a domain of the tenant: copy the Directory (tenant) ID from Entra`},
+		"client": {"66666666-7777", "6666-7777",
+			`bridge.yaml:7: teams.client_id: "6666-7777-8888-9999-aaaaaaaaaaaa" is not a GUID: copy the Application (client) ID from Entra`},
+		"cloud": {"teams:\n", "teams:\n  cloud: gcchigh\n",
+			`bridge.yaml:6: teams.cloud: "gcchigh" is not one of global, gcc-high, dod: did you mean gcc-high?`},
+		"half an override": {"teams:\n", "teams:\n  login_url: https://login.example.com\n",
+			"bridge.yaml:6: teams.login_url: graph_url is missing: give both or neither"},
+		"secret and certificate": {"teams:\n", "teams:\n  certificate: {file: /nowhere/a, key_file: /nowhere/b}\n",
+			"bridge.yaml:6: teams.certificate: there is a secret too: the application proves itself by one of them"},
+		"monitor": {"principal_name: monitor@example.com", "principal_name: monitor",
+			`bridge.yaml:10: teams.monitor.principal_name: "monitor" is not a user principal name: write it like monitor@example.com`},
+		"monitor without URL": {"public_url: https://presence.example.com\n", "",
+			"bridge.yaml:9: teams.monitor.principal_name: a monitor needs public_url, where Microsoft Graph delivers its notifications: set public_url or remove this section"},
+		"region": {"region: eu", "region: E U",
+			`bridge.yaml:13: cloudlink.region: "E U" is not a region: use us, eu or ap, or leave it out`},
+		"service": {"region: eu", "services: {presense: https://x.example.com}",
+			"bridge.yaml:13: cloudlink.services.presense: there is no such service: did you mean presence?"},
+		"both credentials": {"client_id: bridge", "client_id: bridge\n    username: x",
+			"bridge.yaml:17: cloudlink.credential.username: there is a client_id too: use one or the other"},
+		"half a user": {"client_id: bridge\n    secret: {env: CLOUDLINK_SECRET}", "username: x@example.com",
+			"bridge.yaml:15: cloudlink.credential.password: is missing: write {env: NAME} or {file: PATH}"},
+		"telephone system": {"region: eu", "pbx: {sites: {a: MiVoice Bussiness}}",
+			`bridge.yaml:13: cloudlink.pbx.sites.a: "MiVoice Bussiness" is not a telephone system: did you mean MiVoice Business?`},
+		"rate": {"region: eu", "requests_per_second: -3",
+			`bridge.yaml:13: cloudlink.requests_per_second: "-3" is not a number above zero: leave the key out for the default`},
+		"old MiCollab": {"version: 9.8 SP1", "version: 9.8",
+			"bridge.yaml:20: micollab.version: MiCollab version too old: this server is 9.8, and Teams presence came with 9.8 SP1: upgrade MiCollab to 9.8 SP1 or later"},
+		"no version": {"version: 9.8 SP1", "version: nine",
+			`bridge.yaml:20: micollab.version: "nine" is not a MiCollab version: write it like "9.8 SP1" or "9.8.1.26"`},
+		"integration off": {"teams_integration: true", "teams_integration: false",
+			`bridge.yaml:21: micollab.teams_integration: MiCollab's Microsoft Teams integration is off: turn on "MS Teams Configuration Settings" in the MiCollab Client Service's administration`},
+		"neither true nor false": {"password_set: true", "password_set: maybe",
+			`bridge.yaml:23: micollab.password_set: "maybe" is neither true nor false`},
+		"no MiCollab": {complete[strings.Index(complete, "micollab:"):], "",
+			"bridge.yaml:1: micollab: this section is missing: direction is bidirectional; see bridge.sample.yaml"},
+		"status names": {"micollab:\n", "micollab:\n  names: {Away: Busy}\n",
+			`bridge.yaml:19: micollab.names: Names gives "Away" the name of the status "Busy": give the latter another name too`},
+		"lifetime": {"direction: bidirectional", "direction: bidirectional\noptions: {session_lifetime: 1m}",
+			"bridge.yaml:2: options.session_lifetime: 1m0s is outside of what Teams allows: use 5m0s to 4h0m0s"},
+		"duration": {"direction: bidirectional", "direction: bidirectional\noptions: {echo_window: 15}",
+			`bridge.yaml:2: options.echo_window: "15" is not a length of time: write it like 10m, 90s or 1h30m`},
+		"negative duration": {"direction: bidirectional", "direction: bidirectional\noptions: {echo_window: -1s}",
+			`bridge.yaml:2: options.echo_window: "-1s" is not above zero: leave the key out for the default`},
+		"rule in a block": {"direction: bidirectional", "direction: bidirectional\nmapping:\n  text: |\n    phone idle -> clear\n    phone flying -> clear",
+			`bridge.yaml:5: mapping.text: "phone flying -> clear": `},
+		"rules without a file": {"direction: bidirectional", "direction: bidirectional\nmapping: {file: /nowhere/rules}",
+			"bridge.yaml:2: mapping.file: stat /nowhere/rules: no such file or directory: correct the path or the file's permissions"},
+		"list": {"direction: bidirectional", "direction: bidirectional\nmapping: {groups: {sales: {members: ann}}}",
+			"bridge.yaml:2: mapping.groups.sales.members: this must be a list: one entry a line, each after a dash"},
+		"text in place of keys": {"direction: bidirectional", "direction: bidirectional\noptions: fast",
+			"bridge.yaml:2: options: this must be keys and values, each on a line of its own"},
+		"keys in place of text": {"region: eu", "region: {a: b}",
+			"bridge.yaml:13: cloudlink.region: this must be a text, not a list or keys of its own"},
+		"tab": {"region: eu", "\tregion: eu",
+			"bridge.yaml:13: this is not YAML: found character that cannot start any token"},
+		"authorities": {"direction: bidirectional", "direction: bidirectional\nca_file: " + emptyFile(t),
+			"bridge.yaml:2: ca_file: there is no certificate in this file: it must hold PEM blocks that begin with BEGIN CERTIFICATE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Contains(t, complete, test.old)
+			_, _, err := load("bridge.yaml", []byte(strings.Replace(complete, test.old, test.new, 1)), environment)
+			require.Error(t, err)
+			assert.Contains(t, "\n"+err.Error(), "\n"+test.want)
+			assert.NotContains(t, err.Error(), "hunter2", "a secret is not repeated")
+		})
+	}
+}
+
+func emptyFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "authorities.pem")
+	require.NoError(t, os.WriteFile(path, []byte("none"), 0o600))
+	return path
+}
+
+func TestAllMistakesAreReportedAtOnceInOrder(t *testing.T) {
+	text := strings.NewReplacer("TEAMS_SECRET", "X", "CLOUDLINK_SECRET", "Y", "region: eu", "regoin: eu", "9.8 SP1", "9.7", "direction: bid", "direktion: bid").Replace(complete)
+	_, _, err := load("bridge.yaml", []byte(text), environment)
+	var lines []string
+	for _, err := range unjoin(err) {
+		lines = append(lines, strings.SplitN(err.Error(), ": ", 2)[0])
+	}
+	assert.Equal(t, []string{"bridge.yaml:1", "bridge.yaml:8", "bridge.yaml:13", "bridge.yaml:17", "bridge.yaml:20"}, lines)
+}
+
+func TestEmptyConfiguration(t *testing.T) {
+	for text, want := range map[string]string{
+		"":            "bridge.yaml: the file is empty: start from bridge.sample.yaml",
+		"- a":         "bridge.yaml:1: this must be keys and values, each on a line of its own",
+		"name: x":     "bridge.yaml:1: teams: this section is missing: it says how the bridge reaches Microsoft Graph; see bridge.sample.yaml",
+		"teams: null": "bridge.yaml:1: cloudlink: this section is missing: it says how the bridge reaches Mitel CloudLink; see bridge.sample.yaml",
+	} {
+		_, _, err := load("bridge.yaml", []byte(text), environment)
+		assert.ErrorContains(t, err, want, "%q", text)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	open := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(open, []byte("from a file\n"), 0o600))
+	require.NoError(t, os.Chmod(open, 0o644))
+	text := strings.NewReplacer("{env: TEAMS_SECRET}", "{value: plain}", "{env: CLOUDLINK_SECRET}", "{file: "+open+"}",
+		"    refresh_token_file: token\n", "").Replace(complete)
+	s, warnings, err := load("bridge.yaml", []byte(text), environment)
+	require.NoError(t, err)
+	assert.Equal(t, "plain", s.teams.secret.Reveal())
+	assert.Equal(t, "from a file", s.cloudlink.secret.Reveal())
+	var lines []string
+	for _, w := range warnings {
+		lines = append(lines, w.Error())
+	}
+	assert.Equal(t, []string{
+		"bridge.yaml:8: teams.secret: the secret stands in this file: prefer env or file, and keep the file from others",
+		"bridge.yaml:9: teams.monitor.refresh_token_file: there is none, so the monitor has to sign in again after a restart once its refresh token has been replaced",
+		fmt.Sprintf("bridge.yaml:16: cloudlink.credential.secret: every account of this machine can read %s: chmod 600", open),
+	}, lines)
+}
+
+func TestNationalCloudHasNoNotifications(t *testing.T) {
+	s, warnings, err := load("bridge.yaml", []byte(strings.Replace(complete, "teams:\n", "teams:\n  cloud: dod\n", 1)), environment)
+	require.NoError(t, err)
+	assert.Equal(t, graph.USGovernmentDoD(), s.teams.cloud)
+	require.Len(t, warnings, 1)
+	assert.Contains(t, warnings[0].Error(), "the monitor stays idle and presence is read in bulk")
+}
+
+func TestSampleIsInOrder(t *testing.T) {
+	text, err := os.ReadFile("bridge.sample.yaml")
+	require.NoError(t, err)
+	s, warnings, err := load("bridge.sample.yaml", text, func(string) (string, bool) { return "value", true })
+	require.NoError(t, err)
+	assert.Empty(t, warnings)
+	_, err = assemble(s, &extras{})
+	require.NoError(t, err)
+
+	assert.Equal(t, 10*time.Minute, s.bridge.SessionLifetime)
+	assert.Equal(t, presence.MiVoiceOffice400, s.cloudlink.sites["branch-office"])
+	assert.Equal(t, []string{"support"}, s.groups["ann@example.com"])
+	support := s.bridge.Mapping.For(presence.User{Email: "ann@example.com", Groups: s.groups["ann@example.com"]})
+	status, _ := support.Status(presence.Presence{Availability: presence.Away, Activity: presence.ActivityAway})
+	assert.Equal(t, presence.StatusBeRightBack, status)
+	_, effect := s.bridge.Mapping.For(presence.User{Email: "chief@example.com"}).Session(presence.Line{State: presence.LineIdle, DoNotDisturb: true})
+	assert.Equal(t, presence.Clear, effect)
+	_, effect = s.bridge.Mapping.For(presence.User{}).Session(presence.Line{State: presence.LineRinging})
+	assert.Equal(t, presence.Leave, effect)
+}
+
+func TestSampleWithoutVariablesNamesEachOfThem(t *testing.T) {
+	t.Setenv("BRIDGE_TEAMS_SECRET", "")
+	t.Setenv("BRIDGE_MONITOR_SECRET", "")
+	t.Setenv("BRIDGE_CLOUDLINK_SECRET", "")
+	var out, errs buffer
+	assert.Equal(t, exitUsage, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
+	for _, name := range []string{"BRIDGE_TEAMS_SECRET", "BRIDGE_MONITOR_SECRET", "BRIDGE_CLOUDLINK_SECRET"} {
+		assert.Contains(t, errs.String(), "environment variable "+name+" is empty: set it or use file")
+		t.Setenv(name, "value")
+	}
+	assert.Zero(t, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
+	assert.Equal(t, "bridge.sample.yaml is in order: bidirectional, notifications of both sides\n", out.String())
+}
+
+func TestCertificateConfiguration(t *testing.T) {
+	certificate, key := newCertificate(t)
+	text := strings.Replace(complete, "  secret: {env: TEAMS_SECRET}\n", "  certificate: {file: "+certificate+", key_file: "+key+"}\n", 1)
+	_, _, err := load("bridge.yaml", []byte(text), environment)
+	require.ErrorContains(t, err, "bridge.yaml:9: teams.monitor.secret: is missing: a monitor signs in with a client secret of its own")
+
+	text = strings.Replace(text, "    refresh_token_file", "    secret: {env: TEAMS_SECRET}\n    refresh_token_file", 1)
+	s, _, err := load("bridge.yaml", []byte(text), environment)
+	require.NoError(t, err)
+	assert.NotNil(t, s.teams.certificate)
+	_, err = assemble(s, &extras{})
+	require.NoError(t, err)
+
+	_, _, err = load("bridge.yaml", []byte(strings.Replace(text, key, certificate, 1)), environment)
+	require.ErrorContains(t, err, "bridge.yaml:8: teams.certificate.file: certificate and key do not belong together")
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(complete))
+	sample, err := os.ReadFile("bridge.sample.yaml")
+	require.NoError(f, err)
+	f.Add(sample)
+	for _, text := range []string{"", "a", "- b", "teams: &a {monitor: *a}", "<<: {a: b}", "? [a, b]\n: c", "a: !!binary x", "mapping: {text: \"phone idle -> clear\\nx\"}", "teams: {secret: {env: [x]}}", "%YAML 1.2\n---\na: b\n---\nc: d"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, _, err := load("fuzz.yaml", text, func(string) (string, bool) { return "s3cret-value", true })
+		if err != nil {
+			assert.NotContains(t, err.Error(), "s3cret-value")
+			for _, err := range unjoin(err) {
+				assert.True(t, strings.HasPrefix(err.Error(), "fuzz.yaml"), err.Error())
+			}
+			return
+		}
+		assert.NotNil(t, s.bridge.Mapping)
+	})
+}
