@@ -219,14 +219,16 @@ func (b *Bridge) updateWatcher() []string {
 
 // TeamsUsers lists the accounts of Microsoft Entra. A client of package graph is one.
 type TeamsUsers interface {
-	// Users yields every account. After an error it yields nothing more.
+	// Users yields every account. An error that matches presence.ErrUnreadable
+	// speaks of one account; any other is the last.
 	Users(ctx context.Context) iter.Seq2[presence.TeamsUser, error]
 }
 
 // Principals lists the users of a CloudLink account. A client of package
 // cloudlink is one.
 type Principals interface {
-	// Principals yields every user. After an error it yields nothing more.
+	// Principals yields every user. An error that matches presence.ErrUnreadable
+	// speaks of one user; any other is the last.
 	Principals(ctx context.Context) iter.Seq2[presence.Principal, error]
 }
 
@@ -243,21 +245,32 @@ func NewDirectory(teams TeamsUsers, principals Principals, opts *presence.MatchO
 }
 
 // Roster reads both sides. Half a directory would remove people who are there, so
-// an error on either side is an error of the whole.
+// an error on either side is an error of the whole; but an entry that cannot be
+// read is left out, by itself and by name.
 func (d *directory) Roster(ctx context.Context) (presence.Roster, error) {
-	var accounts []presence.TeamsUser
-	for u, err := range d.teams.Users(ctx) {
-		if err != nil {
-			return presence.Roster{}, fmt.Errorf("presencebridge: cannot read the Teams users: %w", err)
-		}
-		accounts = append(accounts, u)
+	accounts, unreadable, err := list(d.teams.Users(ctx), presence.SideTeams)
+	if err != nil {
+		return presence.Roster{}, fmt.Errorf("presencebridge: cannot read the Teams users: %w", err)
 	}
-	var principals []presence.Principal
-	for p, err := range d.principals.Principals(ctx) {
-		if err != nil {
-			return presence.Roster{}, fmt.Errorf("presencebridge: cannot read the CloudLink users: %w", err)
-		}
-		principals = append(principals, p)
+	principals, more, err := list(d.principals.Principals(ctx), presence.SideCloudLink)
+	if err != nil {
+		return presence.Roster{}, fmt.Errorf("presencebridge: cannot read the CloudLink users: %w", err)
 	}
-	return presence.Match(accounts, principals, d.opts), nil
+	roster := presence.Match(accounts, principals, d.opts)
+	roster.Excluded = slices.Concat(roster.Excluded, unreadable, more)
+	return roster, nil
+}
+
+func list[T any](entries iter.Seq2[T, error], side presence.Side) (read []T, unreadable []presence.Exclusion, err error) {
+	for entry, err := range entries {
+		switch {
+		case errors.Is(err, presence.ErrUnreadable):
+			unreadable = append(unreadable, presence.Exclusion{Side: side, Reason: presence.ReasonUnreadable, Detail: err.Error()})
+		case err != nil:
+			return nil, nil, err
+		default:
+			read = append(read, entry)
+		}
+	}
+	return read, unreadable, nil
 }

@@ -72,7 +72,7 @@ func ExampleClient_Principals() {
 	server, client := office()
 	defer server.Close()
 	for p, err := range client.Principals(context.Background()) {
-		if errors.Is(err, cloudlink.ErrUnreadableItem) {
+		if errors.Is(err, presence.ErrUnreadable) {
 			continue // one odd user spoils no other
 		}
 		if err != nil {

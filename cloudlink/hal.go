@@ -10,14 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // maxPages bounds a listing whose pages never end.
 const maxPages = 10_000
-
-// ErrUnreadableItem: one item of a listing is not what the API describes. The
-// other items are not affected.
-var ErrUnreadableItem = errors.New("unreadable item")
 
 // page is one page of a HAL collection: {count, _links: {self, next?},
 // _embedded: {items: []}} (the media API's definition of a collection).
@@ -64,7 +62,7 @@ func (l *link) UnmarshalJSON(b []byte) error {
 // as pages are full.
 //
 // parse turns an item into a T. An item it refuses is yielded as an error that
-// matches ErrUnreadableItem, and the listing goes on; any other error ends it.
+// matches presence.ErrUnreadable, and the listing goes on; any other error ends it.
 func listing[T any](ctx context.Context, c *Client, first call, parse func(json.RawMessage) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var (
@@ -101,7 +99,7 @@ func listing[T any](ctx context.Context, c *Client, first call, parse func(json.
 			for _, raw := range p.items {
 				item, err := parse(raw)
 				if err != nil {
-					err = &Error{Operation: first.operation, Err: errors.Join(ErrUnreadableItem, err), kind: ErrUnexpectedAnswer, cause: "one item cannot be read"}
+					err = &Error{Operation: first.operation, Err: errors.Join(presence.ErrUnreadable, err), kind: ErrUnexpectedAnswer, cause: "one item cannot be read"}
 				}
 				if !yield(item, err) {
 					return

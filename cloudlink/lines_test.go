@@ -119,7 +119,7 @@ func TestCalls(t *testing.T) {
 		{"callId":336,"state":"completed"},
 		{"state":"ringing"}]}}`)}
 	calls, err := testClient(t, r).Calls(t.Context(), "2001")
-	require.ErrorIs(t, err, ErrUnreadableItem)
+	require.ErrorIs(t, err, presence.ErrUnreadable)
 	assert.Equal(t, []Call{
 		{ID: "endpoints/200/calls/335", From: "2001", To: "3001", ToName: "Bob", State: "connected", Cause: "newCall", Direction: "outbound", CreatedOn: time.Date(2024, 5, 1, 8, 0, 0, 0, time.UTC), SiteID: "s-1"},
 		{ID: "336", State: CallCompleted},

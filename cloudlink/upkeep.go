@@ -151,7 +151,7 @@ func (w *Watcher) inspect(ctx context.Context) (lost bool, err error) {
 	}
 	for s, err := range w.client.allSubscriptions(ctx) {
 		switch {
-		case errors.Is(err, ErrUnreadableItem):
+		case errors.Is(err, presence.ErrUnreadable):
 			complete = false
 			continue
 		case err != nil:

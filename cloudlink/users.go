@@ -81,7 +81,7 @@ func parseUser(raw json.RawMessage) (User, error) {
 }
 
 // Users yields the users of the account. An error that matches
-// [ErrUnreadableItem] speaks of one user, and the listing goes on after it; any
+// presence.ErrUnreadable speaks of one user, and the listing goes on after it; any
 // other is the last.
 //
 // It takes the role ACCOUNT_ADMIN.

@@ -124,7 +124,7 @@ func TestOneUnreadableItemSpoilsNoOther(t *testing.T) {
 	var ids []string
 	unreadable := 0
 	for u, err := range c.Users(t.Context()) {
-		if errors.Is(err, ErrUnreadableItem) {
+		if errors.Is(err, presence.ErrUnreadable) {
 			unreadable++
 			continue
 		}

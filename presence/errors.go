@@ -25,6 +25,9 @@ var (
 	ErrInvalid = errors.New("invalid request")
 	// ErrUnavailable: the service cannot answer now; repeating may help.
 	ErrUnavailable = errors.New("service unavailable")
+	// ErrUnreadable: one entry of a listing cannot be read. It speaks of that
+	// entry alone, and the listing goes on.
+	ErrUnreadable = errors.New("unreadable entry")
 	// ErrUnsupported: this cloud, PBX or server cannot do what was asked.
 	ErrUnsupported = errors.New("not supported")
 )

@@ -34,6 +34,9 @@ type Reason string
 const (
 	// ReasonNoID: the entry has no id, so nothing can be read or written for it.
 	ReasonNoID Reason = "no-id"
+	// ReasonUnreadable: the entry is not what the service's API describes. It
+	// comes from the listing and not from [Match].
+	ReasonUnreadable Reason = "unreadable"
 	// ReasonNoEmail: there is no address to match by.
 	ReasonNoEmail Reason = "no-email"
 	// ReasonUnmatched: no Entra account has the address as its user principal

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -72,7 +71,7 @@ func assemble(s *settings, x *extras) (*integration, error) {
 
 	// The engine joins them.
 	sides := presencebridge.Sides{
-		Directory: presencebridge.NewDirectory(teams, readable{phones, i.logger}, s.matching()),
+		Directory: presencebridge.NewDirectory(teams, phones, s.matching()),
 		Teams:     teams,
 		Phones:    phones,
 	}
@@ -200,28 +199,6 @@ func (s *settings) matching() *presence.MatchOptions {
 		Groups: func(_ presence.TeamsUser, p presence.Principal) []string {
 			return s.groups[presence.NormalizeEmail(p.Email)]
 		},
-	}
-}
-
-// readable leaves out CloudLink users that cannot be read, and says so: one
-// damaged entry must not keep everybody else from being kept in step.
-type readable struct {
-	client *cloudlink.Client
-	logger *slog.Logger
-}
-
-// Principals implements [presencebridge.Principals].
-func (r readable) Principals(ctx context.Context) iter.Seq2[presence.Principal, error] {
-	return func(yield func(presence.Principal, error) bool) {
-		for p, err := range r.client.Principals(ctx) {
-			if errors.Is(err, cloudlink.ErrUnreadableItem) {
-				r.logger.Warn("a CloudLink user cannot be read and is left out", "error", err)
-				continue
-			}
-			if !yield(p, err) {
-				return
-			}
-		}
 	}
 }
 
