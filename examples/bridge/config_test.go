@@ -241,8 +241,8 @@ func TestSampleIsInOrder(t *testing.T) {
 	assert.Equal(t, presence.StatusBeRightBack, status)
 	_, effect := s.bridge.Mapping.For(presence.User{Email: "chief@example.com"}).Session(presence.Line{State: presence.LineIdle, DoNotDisturb: true})
 	assert.Equal(t, presence.Clear, effect)
-	_, effect = s.bridge.Mapping.For(presence.User{}).Session(presence.Line{State: presence.LineRinging})
-	assert.Equal(t, presence.Leave, effect)
+	session, _ := s.bridge.Mapping.For(presence.User{}).Session(presence.Line{State: presence.LineRinging})
+	assert.Equal(t, "Busy/InACall", session.String())
 }
 
 func TestSampleWithoutVariablesNamesEachOfThem(t *testing.T) {

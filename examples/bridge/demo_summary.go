@@ -160,9 +160,9 @@ func (l *ledger) differences(b *presencebridge.Bridge, roster presence.Roster) [
 func (co *company) miscounts(s *summary) []string {
 	teams, micollab := 0, 0
 	for _, r := range co.graph.Requests() {
-		set, clear := strings.HasSuffix(r.Path, "/setPresence"), strings.HasSuffix(r.Path, "/clearPresence")
+		set, cleared := strings.HasSuffix(r.Path, "/setPresence"), strings.HasSuffix(r.Path, "/clearPresence")
 		// Where there is no session left to clear, what was wanted is so.
-		if r.Method == http.MethodPost && (set || clear) && (r.Status/100 == 2 || clear && r.Status == http.StatusNotFound) {
+		if r.Method == http.MethodPost && (set || cleared) && (r.Status/100 == 2 || cleared && r.Status == http.StatusNotFound) {
 			teams++
 		}
 	}

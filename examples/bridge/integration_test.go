@@ -3,9 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +46,11 @@ func control(t *testing.T, info simulator.Info, path, body string) []byte {
 	}
 	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, info.Control+path, strings.NewReader(body))
 	require.NoError(t, err)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	authority, err := os.ReadFile(info.CertificateFile)
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(authority))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	response, err := client.Do(request)
 	require.NoError(t, err)
 	defer func() { _ = response.Body.Close() }()
@@ -67,6 +72,7 @@ func simulated(t *testing.T, info simulator.Info, listen, status string) string 
 		{"public_url: https://presence.example.com", "public_url: http://" + listen},
 		{"listen: 127.0.0.1:8080", "listen: " + listen},
 		{"status: 127.0.0.1:8081", "status: " + status},
+		{"# ca_file: authorities.pem", "ca_file: " + info.CertificateFile},
 		{"# login_url: http://127.0.0.1:9400/login", "login_url: " + info.Teams.LoginURL},
 		{"# graph_url: http://127.0.0.1:9400/graph", "graph_url: " + info.Teams.GraphURL},
 		{"tenant_id: " + zero, "tenant_id: " + info.Teams.TenantID},
@@ -77,6 +83,8 @@ func simulated(t *testing.T, info simulator.Info, listen, status string) string 
 		{"account_id: " + zero, "account_id: " + info.CloudLink.AccountID},
 		{"client_id: presence-bridge", "client_id: " + info.CloudLink.ClientID},
 		{"requests_per_second: 10", "requests_per_second: 200"},
+		// For that long after its start the bridge reckons with an earlier one.
+		{"echo_window: 15s", "echo_window: 300ms"},
 	} {
 		require.Contains(t, text, r[0])
 		text = strings.Replace(text, r[0], r[1], 1)
@@ -91,9 +99,9 @@ func simulated(t *testing.T, info simulator.Info, listen, status string) string 
 }
 
 // TestSampleAgainstTheSimulator runs the program with the sample configuration,
-// the simulator in the place of the vendors.
+// the simulator in the place of the vendors, and its authority trusted.
 func TestSampleAgainstTheSimulator(t *testing.T) {
-	sim, err := simulator.Start(simulator.Options{})
+	sim, err := simulator.Start(simulator.Options{TLS: true})
 	require.NoError(t, err)
 	defer sim.Close()
 	info, status := sim.Info(), freeAddress(t)
@@ -166,18 +174,17 @@ func stateOf(t *testing.T, info simulator.Info, person simulator.PersonInfo) bot
 }
 
 // newCompany is the demonstration's company, with a bridge that is not running.
-func newCompany(t *testing.T, change func(*settings)) (*company, *ledger, *integration, *bytes.Buffer) {
+func newCompany(t *testing.T, change func(*settings)) (*company, *ledger, *integration) {
 	t.Helper()
 	c := newClock(time.Hour)
 	co, err := found(c)
 	require.NoError(t, err)
 	t.Cleanup(co.close)
 	change(co.settings)
-	var log bytes.Buffer
 	l := newLedger(co, c, newPrinter(io.Discard, false))
-	i, err := assemble(co.settings, &extras{hooks: l.hooks(), logger: slog.New(slog.NewTextHandler(&log, nil))})
+	i, err := assemble(co.settings, &extras{hooks: l.hooks()})
 	require.NoError(t, err)
-	return co, l, i, &log
+	return co, l, i
 }
 
 // start runs a bridge until the test ends.
@@ -193,7 +200,7 @@ func start(t *testing.T, i *integration) {
 }
 
 func TestVerdictNamesWhoDiffersAndWhy(t *testing.T) {
-	co, l, i, _ := newCompany(t, func(s *settings) {
+	co, l, i := newCompany(t, func(s *settings) {
 		s.bridge.SessionLifetime = 10 * time.Minute
 		s.bridge.DryRun = true
 	})
@@ -230,7 +237,7 @@ func TestVerdictNamesWhoDiffersAndWhy(t *testing.T) {
 }
 
 func TestEchoIsCountedByWhoseDoingTheCauseWas(t *testing.T) {
-	co, l, i, _ := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
+	co, l, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
 	t.Cleanup(func() {
 		require.NoError(t, co.settings.listener.Close())
 		require.NoError(t, co.settings.statusListener.Close())
@@ -255,7 +262,7 @@ func TestEchoIsCountedByWhoseDoingTheCauseWas(t *testing.T) {
 // signed in.
 func TestMonitorSignsInWhileTheBridgeRuns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	co, _, i, _ := newCompany(t, func(s *settings) {
+	co, _, i := newCompany(t, func(s *settings) {
 		s.bridge.SessionLifetime = 10 * time.Minute
 		s.teams.monitor.refreshToken, s.teams.monitor.refreshTokenFile = presence.Secret{}, file
 	})
@@ -311,7 +318,7 @@ func TestMonitorSignsInWhileTheBridgeRuns(t *testing.T) {
 }
 
 func TestStatusPageAnswersThisMachineOnly(t *testing.T) {
-	_, _, i, _ := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
+	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
 	t.Cleanup(func() {
 		require.NoError(t, i.settings.listener.Close())
 		require.NoError(t, i.settings.statusListener.Close())
@@ -329,7 +336,7 @@ func TestStatusPageAnswersThisMachineOnly(t *testing.T) {
 }
 
 func TestPublicHandlerKnowsItsPathsBehindAProxy(t *testing.T) {
-	_, _, i, _ := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
+	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
 	t.Cleanup(func() {
 		require.NoError(t, i.settings.listener.Close())
 		require.NoError(t, i.settings.statusListener.Close())
@@ -346,7 +353,7 @@ func TestPublicHandlerKnowsItsPathsBehindAProxy(t *testing.T) {
 }
 
 func TestAddressInUseIsAFault(t *testing.T) {
-	_, _, i, _ := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
+	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
 	taken := i.settings.statusListener
 	defer func() { require.NoError(t, taken.Close()) }()
 	i.settings.statusListener, i.settings.status = nil, taken.Addr().String()

@@ -94,7 +94,7 @@ func (i *integration) listen(ctx context.Context) ([]*listener, error) {
 				return fmt.Errorf("cannot listen for %s: %w: is another bridge running? change the address", what, err)
 			}
 		}
-		i.logger.Info("listening", "for", what, "address", socket.Addr().String())
+		i.logger.InfoContext(ctx, "listening", "for", what, "address", socket.Addr().String())
 		all = append(all, &listener{what, socket, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}})
 		return nil
 	}
