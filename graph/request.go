@@ -16,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/presencebridge/presencebridge/internal/throttle"
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // kind is which budget a request spends from.
@@ -35,23 +36,25 @@ type operation struct {
 	kind kind
 	// read: the request changes nothing, though it may be a POST.
 	read bool
+	// lasting: the service goes on using the request's token afterwards.
+	lasting bool
 }
 
 var (
-	opReadPresence           = operation{"read presence", kindPresence, true}
-	opReadPresences          = operation{"read presences", kindPresence, true}
-	opSetPresence            = operation{"set presence", kindPresence, false}
-	opClearPresence          = operation{"clear presence", kindPresence, false}
-	opSetPreferredPresence   = operation{"set preferred presence", kindPresence, false}
-	opClearPreferredPresence = operation{"clear preferred presence", kindPresence, false}
-	opListUsers              = operation{"list users", kindDirectory, true}
-	opReadUser               = operation{"read user", kindDirectory, true}
-	opFindUser               = operation{"find user", kindDirectory, true}
-	opCreateSubscription     = operation{"create subscription", kindSubscriptionWrite, false}
-	opRenewSubscription      = operation{"renew subscription", kindSubscriptionWrite, false}
-	opDeleteSubscription     = operation{"delete subscription", kindSubscriptionWrite, false}
-	opListSubscriptions      = operation{"list subscriptions", kindSubscriptionList, true}
-	opReauthorize            = operation{"re-authorize subscription", kindReauthorization, false}
+	opReadPresence           = operation{name: "read presence", kind: kindPresence, read: true}
+	opReadPresences          = operation{name: "read presences", kind: kindPresence, read: true}
+	opSetPresence            = operation{name: "set presence", kind: kindPresence}
+	opClearPresence          = operation{name: "clear presence", kind: kindPresence}
+	opSetPreferredPresence   = operation{name: "set preferred presence", kind: kindPresence}
+	opClearPreferredPresence = operation{name: "clear preferred presence", kind: kindPresence}
+	opListUsers              = operation{name: "list users", kind: kindDirectory, read: true}
+	opReadUser               = operation{name: "read user", kind: kindDirectory, read: true}
+	opFindUser               = operation{name: "find user", kind: kindDirectory, read: true}
+	opCreateSubscription     = operation{name: "create subscription", kind: kindSubscriptionWrite, lasting: true}
+	opRenewSubscription      = operation{name: "renew subscription", kind: kindSubscriptionWrite, lasting: true}
+	opDeleteSubscription     = operation{name: "delete subscription", kind: kindSubscriptionWrite}
+	opListSubscriptions      = operation{name: "list subscriptions", kind: kindSubscriptionList, read: true}
+	opReauthorize            = operation{name: "re-authorize subscription", kind: kindReauthorization, lasting: true}
 )
 
 func isSubscriptionWrite(name string) bool {
@@ -124,7 +127,8 @@ func (c *Client) charges(req *http.Request) []throttle.Charge {
 func (c *Client) throttled(req *http.Request, status int, wait time.Duration) {
 	op, _ := req.Context().Value(operationKey{}).(operation)
 	c.metrics.throttled(req.Context(), op.name, wait)
-	c.logger.Warn("Microsoft Graph asks for fewer requests", "operation", op.name, "status", status, "wait", wait)
+	// Debug, because what is not repeated reaches the caller as an error.
+	c.logger.Debug("Microsoft Graph asks for fewer requests", "operation", op.name, "status", status, "wait", wait)
 }
 
 // authenticator is kiota's way to the token source.
@@ -154,8 +158,21 @@ func (c *Client) isOwn(u *url.URL) bool {
 	return u.User == nil && u.Scheme == c.base.Scheme && strings.EqualFold(u.Host, c.base.Host) && strings.HasPrefix(u.Path, c.base.Path+"/")
 }
 
+// minLasting is how much of its life a token must have left to stand behind a
+// subscription. Microsoft Graph holds notifications back from when that token
+// ends, though the subscription itself lives on
+// (learn.microsoft.com/graph/change-notifications-delivery-webhooks). A
+// subscription is renewed well within this time.
+const minLasting = presence.MinSubscriptionLifetime
+
 func (c *Client) token(ctx context.Context) (*oauth2.Token, error) {
 	token, err := c.tokens.Token(ctx)
+	if op, _ := ctx.Value(operationKey{}).(operation); op.lasting && err == nil && endsWithin(token, minLasting) {
+		if source, ok := c.tokens.(invalidator); ok {
+			source.Invalidate(token.AccessToken)
+			token, err = c.tokens.Token(ctx)
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, tokenError("token", err)
@@ -163,6 +180,10 @@ func (c *Client) token(ctx context.Context) (*oauth2.Token, error) {
 		return nil, &Error{Operation: "token", kind: ErrMalformed}
 	}
 	return token, nil
+}
+
+func endsWithin(token *oauth2.Token, d time.Duration) bool {
+	return token != nil && !token.Expiry.IsZero() && time.Until(token.Expiry) < d
 }
 
 // do sends one request and gives the body of a 2xx answer, bounded to limit

@@ -320,6 +320,7 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 				time.Sleep(10 * time.Second)
 			}
 			assert.Equal(t, 2, source.invalidated)
+			assert.Len(t, w.all(), 12+2, "a request is sent again with another token only")
 		})
 	})
 }
@@ -491,5 +492,33 @@ func TestTokenNeverLeavesForAnotherHost(t *testing.T) {
 		}
 		require.ErrorIs(t, last, ErrMalformed, link)
 		assert.Len(t, w.all(), 1)
+	}
+}
+
+func TestRequestToAnotherHostGetsNoToken(t *testing.T) {
+	c, w := newTestClient(t, answer(200, ""), nil)
+	info, err := c.subscriptions().WithUrl("http://elsewhere.test/v1.0/subscriptions").ToGetRequestInformation(t.Context(), nil)
+	require.NoError(t, err)
+	require.Error(t, c.do(t.Context(), opListSubscriptions, info, maxAnswer, nil))
+	assert.Empty(t, info.Headers.Get("Authorization"))
+	assert.Empty(t, w.all())
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	c, w := newTestClient(t, inTurn(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://graph.test/v1.0/elsewhere", http.StatusTemporaryRedirect)
+	}, answer(200, "{}")), nil)
+	require.ErrorIs(t, c.ClearPresence(t.Context(), ann), ErrMalformed)
+	assert.Len(t, w.all(), 1)
+}
+
+func TestFailureToSendDoesNotTellTheAddress(t *testing.T) {
+	c, err := New(tenant, application, &counted{}, &Options{Cloud: testCloud(), ReadRetries: -1, HTTPClient: &http.Client{
+		Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.EOF }),
+	}})
+	require.NoError(t, err)
+	_, err = c.UserByMail(t.Context(), "ann@contoso.test")
+	for ; err != nil; err = errors.Unwrap(err) {
+		assert.NotContains(t, err.Error(), "ann")
 	}
 }
