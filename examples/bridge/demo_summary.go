@@ -122,6 +122,8 @@ func (l *ledger) differences(b *presencebridge.Bridge, roster presence.Roster) [
 	differ := func(m *member, format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
 		if e, err := b.Explain(m.email); err == nil {
+			// The last writes tell enough.
+			e.Writes = e.Writes[max(0, len(e.Writes)-2):]
 			text += ". " + strings.ReplaceAll(strings.TrimSpace(e.String()), "\n", "; ")
 		} else {
 			text += ". " + plain(err)
