@@ -13,14 +13,18 @@ import (
 	"github.com/presencebridge/presencebridge/presence"
 )
 
+// The shortest and the longest lifetime of a presence session
+// (learn.microsoft.com/graph/api/presence-setpresence).
 const (
-	minSession = 5 * time.Minute
-	maxSession = 4 * time.Hour
+	MinSessionLifetime = 5 * time.Minute
+	MaxSessionLifetime = 4 * time.Hour
 )
 
-// SessionBounds returns the shortest and the longest lifetime of a presence
-// session: 5 minutes and 4 hours (learn.microsoft.com/graph/api/presence-setpresence).
-func SessionBounds() (shortest, longest time.Duration) { return minSession, maxSession }
+// SessionBounds returns [MinSessionLifetime] and [MaxSessionLifetime], by which a
+// bridge checks its options.
+func (c *Client) SessionBounds() (shortest, longest time.Duration) {
+	return MinSessionLifetime, MaxSessionLifetime
+}
 
 // maxAnswer bounds the answers that hold one item.
 const maxAnswer = 1 << 20
@@ -55,7 +59,7 @@ func (c *Client) Presence(ctx context.Context, userID string) (presence.Presence
 
 // SetPresence shows s for the user, by object id, in this application's presence
 // session, which lapses after lifetime unless it is set again. The lifetime is
-// within [SessionBounds] and rounded down to whole seconds.
+// within [MinSessionLifetime] and [MaxSessionLifetime] and rounded down to whole seconds.
 //
 // What Teams then shows depends on the person's other sessions: a status that the
 // person picked comes first, then DoNotDisturb before Busy before Available
@@ -71,8 +75,8 @@ func (c *Client) SetPresence(ctx context.Context, userID string, s presence.Sess
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("graph: %s: %w: %w", opSetPresence.name, presence.ErrInvalid, err)
 	}
-	if lifetime < minSession || lifetime > maxSession {
-		return invalid(opSetPresence, "a session's lifetime is %v to %v, not %v", minSession, maxSession, lifetime)
+	if lifetime < MinSessionLifetime || lifetime > MaxSessionLifetime {
+		return invalid(opSetPresence, "a session's lifetime is %v to %v, not %v", MinSessionLifetime, MaxSessionLifetime, lifetime)
 	}
 	body := users.NewItemPresenceSetPresencePostRequestBody()
 	body.SetSessionId(&c.clientID)

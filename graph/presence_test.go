@@ -77,8 +77,7 @@ func TestWhatCannotBeSetIsNotSent(t *testing.T) {
 }
 
 func TestSessionLifetimeMayBeAsLongAndAsShortAsTheBounds(t *testing.T) {
-	shortest, longest := SessionBounds()
-	for lifetime, want := range map[time.Duration]string{shortest: "PT5M", longest: "PT4H", 90*time.Minute + 999*time.Millisecond: "PT1H30M"} {
+	for lifetime, want := range map[time.Duration]string{MinSessionLifetime: "PT5M", MaxSessionLifetime: "PT4H", 90*time.Minute + 999*time.Millisecond: "PT1H30M"} {
 		c, w := newTestClient(t, answer(200, ""), nil)
 		for _, s := range presence.Sessions() {
 			require.NoError(t, c.SetPresence(t.Context(), ann, s, lifetime))

@@ -191,7 +191,7 @@ func (c *Client) Subscriptions(ctx context.Context) ([]presence.Subscription, er
 		if err != nil {
 			return nil, err
 		}
-		for _, w := range page {
+		for _, w := range page.items {
 			if _, ok := watchedUsers(w.Resource); ok {
 				all = append(all, w.subscription(time.Time{}))
 			}

@@ -39,9 +39,10 @@ func (w wireUser) user() presence.TeamsUser {
 	return presence.TeamsUser{ID: w.ID, PrincipalName: w.UPN, Mail: w.Mail, Name: w.Name, Enabled: w.Enabled}
 }
 
-// Users walks all users of the tenant, page by page. The first error ends the
-// walk and is its last pair; users that came before it are good. A page is read
-// when the user before it was taken, so a walk may pause.
+// Users walks all users of the tenant, page by page. An error that matches
+// presence.ErrUnreadable speaks of one user; any other ends the walk and is its
+// last pair, and users that came before it are good. A page is read when the user
+// before it was taken, so a walk may pause.
 func (c *Client) Users(ctx context.Context) iter.Seq2[presence.TeamsUser, error] {
 	return func(yield func(presence.TeamsUser, error) bool) {
 		top := pageSize
@@ -61,8 +62,13 @@ func (c *Client) Users(ctx context.Context) iter.Seq2[presence.TeamsUser, error]
 				yield(presence.TeamsUser{}, err)
 				return
 			}
-			for _, w := range page {
+			for _, w := range page.items {
 				if !yield(w.user(), nil) {
+					return
+				}
+			}
+			for range page.skipped {
+				if !yield(presence.TeamsUser{}, fmt.Errorf("graph: %s: %w: an account of the listing is not what the API describes: look for one without an id", opListUsers.name, presence.ErrUnreadable)) {
 					return
 				}
 			}
@@ -72,28 +78,33 @@ func (c *Client) Users(ctx context.Context) iter.Seq2[presence.TeamsUser, error]
 
 func usableUser(w wireUser) bool { return w.ID != "" }
 
-// pages walks the pages of a listing. Items that cannot be read, or are not
-// usable, are skipped and counted.
-func pages[T any](ctx context.Context, c *Client, op operation, info *abs.RequestInformation, next func(link string) (*abs.RequestInformation, error), usable func(T) bool) iter.Seq2[[]T, error] {
-	return func(yield func([]T, error) bool) {
+// listed is one page of a listing. Items that cannot be read, or are not usable,
+// are skipped and counted.
+type listed[T any] struct {
+	items   []T
+	skipped int
+}
+
+// pages walks the pages of a listing.
+func pages[T any](ctx context.Context, c *Client, op operation, info *abs.RequestInformation, next func(link string) (*abs.RequestInformation, error), usable func(T) bool) iter.Seq2[listed[T], error] {
+	return func(yield func(listed[T], error) bool) {
 		visited := make(map[string]bool)
 		for {
 			var (
-				page    []T
-				skipped int
-				link    string
+				page listed[T]
+				link string
 			)
 			err := c.do(ctx, op, info, maxPage, func(body io.Reader) (err error) {
-				page, skipped, link, err = decodePage(body, usable)
+				page.items, page.skipped, link, err = decodePage(body, usable)
 				return err
 			})
 			if err != nil {
-				yield(nil, err)
+				yield(listed[T]{}, err)
 				return
 			}
-			if skipped > 0 {
-				c.metrics.skipped(ctx, op.name, skipped)
-				c.logger.Warn("items that could not be read were left out", "operation", op.name, "skipped", skipped)
+			if page.skipped > 0 {
+				c.metrics.skipped(ctx, op.name, page.skipped)
+				c.logger.Warn("items that could not be read were left out", "operation", op.name, "skipped", page.skipped)
 			}
 			if !yield(page, nil) || link == "" {
 				return
@@ -102,12 +113,12 @@ func pages[T any](ctx context.Context, c *Client, op operation, info *abs.Reques
 			// followed before would never end.
 			u, err := url.Parse(link)
 			if err != nil || !c.isOwn(u) || visited[link] {
-				yield(nil, &Error{Operation: op.name, kind: ErrMalformed})
+				yield(listed[T]{}, &Error{Operation: op.name, kind: ErrMalformed})
 				return
 			}
 			visited[link] = true
 			if info, err = next(link); err != nil {
-				yield(nil, buildError(op, err))
+				yield(listed[T]{}, buildError(op, err))
 				return
 			}
 		}

@@ -49,12 +49,12 @@ func (s LineState) strength() int {
 // a person's endpoints show together.
 type Line struct {
 	// Endpoint is the endpoint's id: its extension, such as "2001".
-	Endpoint string
+	Endpoint string `json:"endpoint"`
 	// State is the call state.
-	State LineState
+	State LineState `json:"state"`
 	// DoNotDisturb is the endpoint's do-not-disturb flag, which is independent
 	// of the call state.
-	DoNotDisturb bool
+	DoNotDisturb bool `json:"doNotDisturb"`
 }
 
 // Known reports whether the line says something that may be acted on.

@@ -56,47 +56,47 @@ const (
 // [Roster.Users], and why.
 type Exclusion struct {
 	// Side is where the entry comes from.
-	Side Side
+	Side Side `json:"side"`
 	// ID is the Entra object id or the CloudLink principal id.
-	ID string
+	ID string `json:"id"`
 	// Email is the entry's address in lower case: of an Entra account its mail,
 	// or its user principal name where it has no mail.
-	Email string
+	Email string `json:"email"`
 	// Name is the display name.
-	Name string
+	Name string `json:"name,omitempty"`
 	// Reason is the code.
-	Reason Reason
+	Reason Reason `json:"reason"`
 	// Detail says what is wrong, naming everybody concerned, and what to do.
-	Detail string
+	Detail string `json:"detail,omitempty"`
 }
 
 // Limitation is a direction in which a user of [Roster.Users] is left alone,
 // and why.
 type Limitation struct {
 	// User is the person.
-	User User
+	User User `json:"user"`
 	// Direction is the one that does not work.
-	Direction Direction
+	Direction Direction `json:"direction"`
 	// Reason is the code.
-	Reason Reason
+	Reason Reason `json:"reason"`
 	// Detail says what is wrong.
-	Detail string
+	Detail string `json:"detail,omitempty"`
 }
 
 // Roster is who is kept in step and who is not. Nobody is dropped silently:
 // every entry of the input is in exactly one of Users, Excluded and TeamsOnly.
 type Roster struct {
 	// Users are the persons found on both sides, in the order of their address.
-	Users []User
+	Users []User `json:"users"`
 	// Limited are the directions in which some of Users are left alone.
-	Limited []Limitation
+	Limited []Limitation `json:"limited"`
 	// Excluded are the entries that should have led to a user and did not,
 	// those of Teams first. A pair that was found and then refused
 	// appears once for each side.
-	Excluded []Exclusion
+	Excluded []Exclusion `json:"excluded"`
 	// TeamsOnly are the Entra accounts that no CloudLink principal asks for: the
 	// people without a Mitel telephone.
-	TeamsOnly []TeamsUser
+	TeamsOnly []TeamsUser `json:"teamsOnly"`
 }
 
 // MatchOptions are the settings of [Match]; the zero value of each field is its

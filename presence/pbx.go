@@ -22,9 +22,9 @@ func ParsePBX(s string) PBX { return parseWord(strings.TrimSpace(s), pbxs) }
 // Capability says which directions a telephone system supports.
 type Capability struct {
 	// LineToTeams: the line state can be shown in Microsoft Teams.
-	LineToTeams bool
+	LineToTeams bool `json:"lineToTeams"`
 	// TeamsToMiCollab: the Teams presence can be shown in MiCollab.
-	TeamsToMiCollab bool
+	TeamsToMiCollab bool `json:"teamsToMiCollab"`
 }
 
 // Capabilities tells for each telephone system what it supports. A system that

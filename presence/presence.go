@@ -148,18 +148,18 @@ func (a Availability) Family() Availability {
 // Presence is what Microsoft Teams shows for one person at one moment.
 type Presence struct {
 	// UserID is the Entra object id of the person.
-	UserID string
+	UserID string `json:"userId"`
 	// Availability is the coarse state.
-	Availability Availability
+	Availability Availability `json:"availability"`
 	// Activity is the fine state.
-	Activity Activity
+	Activity Activity `json:"activity"`
 	// OutOfOffice is outOfOfficeSettings.isOutOfOffice: an automatic reply is
 	// on. National clouds do not report it; it is false there.
-	OutOfOffice bool
+	OutOfOffice bool `json:"outOfOffice"`
 	// SequenceNumber orders the versions of one person's presence: a string to
 	// be compared lexicographically. Empty where the service does not send it
 	// (notifications, national clouds).
-	SequenceNumber string
+	SequenceNumber string `json:"sequenceNumber,omitempty"`
 }
 
 // Known reports whether the presence says something that may be acted on: its

@@ -428,7 +428,7 @@ func plain(err error) string {
 func (s *settings) readOptions(in *section) {
 	o := &s.bridge
 	o.SessionLifetime = in.duration("session_lifetime")
-	if shortest, longest := graph.SessionBounds(); o.SessionLifetime != 0 && (o.SessionLifetime < shortest || o.SessionLifetime > longest) {
+	if shortest, longest := graph.MinSessionLifetime, graph.MaxSessionLifetime; o.SessionLifetime != 0 && (o.SessionLifetime < shortest || o.SessionLifetime > longest) {
 		in.fail("session_lifetime", "%v is outside of what Teams allows: use %v to %v", o.SessionLifetime, shortest, longest)
 	}
 	o.KeepSessionsOnStop = in.flag("keep_sessions_on_stop")

@@ -73,7 +73,7 @@ func (s stretched) SetPresence(ctx context.Context, userID string, session prese
 
 // SessionBounds implements [presencebridge.SessionBounder].
 func (s stretched) SessionBounds() (shortest, longest time.Duration) {
-	shortest, longest = graph.SessionBounds()
+	shortest, longest = s.Client.SessionBounds()
 	return s.clock.real(shortest), s.clock.real(longest)
 }
 
