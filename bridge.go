@@ -69,6 +69,8 @@ type person struct {
 	verdict verdict
 	// pending are the causes of the readings that are to be made.
 	pending [readings]Cause
+	// underway are the readings that a worker makes at the moment.
+	underway [readings]bool
 	// attempts per lane, for the pauses after failures.
 	attempts map[*lane]*attempt
 	// missedAt is when a reading found a change whose notification is to come.

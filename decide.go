@@ -132,6 +132,9 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		case effect == presence.Clear && !v.phone.complete:
 			// The endpoint that has not been read may be the one in a call.
 			effect, d.blocks[toTeams], d.reads[ofLines] = presence.Leave, BlockLineUnread, TriggerStart
+		case effect == presence.Set && !now.Before(v.phone.provedAt.Add(s.lifetime)):
+			// The call may have ended long ago: nothing is opened or renewed for it.
+			effect, d.blocks[toTeams], d.reads[ofLines] = presence.Leave, BlockLineUnread, TriggerRenewal
 		case effect == presence.Leave && !line.Known():
 			d.blocks[toTeams] = BlockLineUnknown
 		case effect == presence.Leave:
@@ -173,7 +176,7 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 			// What an earlier run wrote just before its end may not show yet.
 			if due := v.session.unknownFrom.Add(s.echoWindow); now.Before(due) {
 				d.wakeAt(due)
-			} else if v.teams.seenAt.Before(due) {
+			} else if v.teams.readAt.Before(due) {
 				d.reads[ofTeams] = TriggerStart
 			}
 		}
@@ -206,12 +209,12 @@ func (v *view) phoneLine(s *settings, now time.Time) (presence.Line, time.Time) 
 	if !line.DoNotDisturb || st.dndWrittenAt.IsZero() || began.Before(st.dndWrittenAt) || !began.Before(st.dndWrittenAt.Add(s.echoWindow)) {
 		return line, time.Time{}
 	}
-	if st.writtenFamily == presence.DoNotDisturb {
+	if st.mayShowDND() {
 		line.DoNotDisturb = false
 		return line, time.Time{}
 	}
 	// The status has left the family; the telephone may take a moment to follow.
-	if until := st.writtenAt.Add(s.echoWindow); now.Before(until) {
+	if until := st.written.at.Add(s.echoWindow); now.Before(until) {
 		line.DoNotDisturb = false
 		return line, until
 	}
@@ -228,7 +231,7 @@ func decideStatus(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		// The state below a closed session shows when the echo has died away.
 		if end := v.session.echoUntil(t.seen.Availability.Family(), t.seenAt, s.echoWindow); now.Before(end) {
 			d.wakeAt(end)
-		} else {
+		} else if !t.readAt.After(t.seenAt) || t.readAt.Before(end) {
 			d.reads[ofTeams] = TriggerAfterClear
 		}
 	}
@@ -256,11 +259,11 @@ func decideStatus(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		return
 	}
 	next := action{kind: writeStatus, status: status, cause: t.basisCause}
-	if v.status.contests > 0 && sameStatus(v.status.written, status) {
+	if v.status.contests > 0 && sameStatus(v.status.written.status, status) {
 		// Somebody else changes it back each time. Insisting without end would be a
 		// war between two machines; giving up would be a wrong status.
 		next.cause.Trigger = TriggerRestore
-		if due := v.status.writtenAt.Add(contestPause(v.status.contests)); now.Before(due) {
+		if due := v.status.written.at.Add(contestPause(v.status.contests)); now.Before(due) {
 			d.blocks[toMiCollab] = BlockContested
 			d.wakeAt(due)
 			return

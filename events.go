@@ -132,7 +132,8 @@ const (
 	BlockUnsupportedPBX Block = "pbx-unsupported"
 	// BlockNoEndpoint: the user has no telephone.
 	BlockNoEndpoint Block = "no-endpoint"
-	// BlockLineUnread: not every telephone of the user has been read yet.
+	// BlockLineUnread: a telephone of the user has not been read yet, or not for
+	// the lifetime of a session.
 	BlockLineUnread Block = "line-unread"
 	// BlockLineUnknown: the telephone's state is unknown or out of service.
 	BlockLineUnknown Block = "line-unknown"
@@ -174,7 +175,7 @@ func (b Block) Sentence() string {
 	case BlockNoEndpoint:
 		return "CloudLink knows no telephone of the user: give the user an extension."
 	case BlockLineUnread:
-		return "Not every telephone of the user has been read yet; until then a call may be under way."
+		return "A telephone of the user has not been read lately: whether a call is under way is not known, and an open session is left to lapse."
 	case BlockLineUnknown:
 		return "The telephone is out of service or its state is unknown: nothing is written, and an open session is left to lapse."
 	case BlockTeamsUnread:

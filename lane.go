@@ -139,12 +139,11 @@ func (l *lane) done(users []string) {
 	}
 }
 
-// holds reports whether the user waits or is with a worker.
-func (l *lane) holds(user string) bool {
+// queued reports whether a worker will take the user without another addition.
+func (l *lane) queued(user string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.state[user]
-	return ok
+	return l.state[user]&^laneActive != 0
 }
 
 // unfinished reports whether somebody still waits who is not urgent.

@@ -161,7 +161,7 @@ func (r *syncRun) check(b *Bridge, p *person) {
 			r.report.Blocked = make(map[string]Block)
 		}
 		r.report.Blocked[id] = p.verdict.blocks[toMiCollab]
-	case !st.writtenAt.Before(r.began):
+	case !st.written.at.Before(r.began):
 		r.report.Changed++
 	default:
 		r.report.AlreadyRight++

@@ -25,6 +25,8 @@ type phoneView struct {
 	// line is the strongest of the endpoints, at the newest of their readings.
 	line presence.Line
 	at   time.Time
+	// provedAt is when what makes it the strongest was read last.
+	provedAt time.Time
 	// complete: every endpoint of the user has been read at least once.
 	complete bool
 	// dndSince is when do-not-disturb was first seen on.
@@ -110,15 +112,24 @@ type statusView struct {
 	// shown is what MiCollab shows, as read or, later, as written.
 	shown   presence.Status
 	shownAt time.Time
-	// written is what the bridge wrote last, because of a presence of this family.
-	written       presence.Status
-	writtenAt     time.Time
-	writtenFamily presence.Availability
-	// dndWrittenAt is when the status last entered the do-not-disturb family.
+	// written is what the bridge wrote last.
+	written statusWrite
+	// attempt is a write whose outcome is not known; zero if there is none.
+	attempt statusWrite
+	// dndWrittenAt is when the status last entered the do-not-disturb family, as
+	// far as the bridge may have caused it.
 	dndWrittenAt time.Time
 	// contests counts how often MiCollab showed something else after the same
 	// status had been written.
 	contests int
+}
+
+// statusWrite is a write of a status that began at `at`, because of a presence of
+// that family.
+type statusWrite struct {
+	status presence.Status
+	family presence.Availability
+	at     time.Time
 }
 
 // observeLines takes readings of endpoints that began at `at`. Endpoints that
@@ -166,12 +177,31 @@ func (p *phoneView) settle(user presence.User, cause Cause) (changed bool) {
 	case !line.DoNotDisturb:
 		p.dndSince = time.Time{}
 	}
-	p.line = line
+	p.line, p.provedAt = line, p.proved(user, line)
 	if changed {
 		p.cause = cause
 		p.cause.Line, p.cause.ObservedAt = line, p.at
 	}
 	return changed
+}
+
+// proved returns when the line was read last: its state on one endpoint, and its
+// do-not-disturb on the same or another. The older of the two counts.
+func (p *phoneView) proved(user presence.User, line presence.Line) time.Time {
+	var state, dnd time.Time
+	for _, endpoint := range user.Endpoints {
+		s := p.endpoints[endpoint]
+		if s.line.State == line.State {
+			state = maxTime(state, s.at)
+		}
+		if s.line.DoNotDisturb {
+			dnd = maxTime(dnd, s.at)
+		}
+	}
+	if line.DoNotDisturb && dnd.Before(state) {
+		return dnd
+	}
+	return state
 }
 
 func hasEndpoint(user presence.User, endpoint string) bool {
@@ -391,24 +421,49 @@ func (s *statusView) observeStatus(status presence.Status, at time.Time) (change
 		return false
 	}
 	changed = s.shownAt.IsZero() || !sameStatus(s.shown, status)
-	if changed && !s.writtenAt.IsZero() && sameStatus(s.shown, s.written) && !sameStatus(status, s.written) {
+	if w := s.attempt; !w.at.IsZero() && sameStatus(w.status, status) {
+		s.statusWritten(w, at)
+		return changed
+	}
+	if changed && !s.written.at.IsZero() && sameStatus(s.shown, s.written.status) && !sameStatus(status, s.written.status) {
 		s.contests++
 	}
 	s.shown, s.shownAt = status, at
 	return changed
 }
 
-// statusWritten notes a status that was written between began and now.
-func (s *statusView) statusWritten(status presence.Status, family presence.Availability, began, now time.Time) {
-	if !sameStatus(s.written, status) {
+// beginStatus notes that a request begins that writes a status. From then on the
+// telephone may follow it.
+func (s *statusView) beginStatus(status presence.Status, family presence.Availability, now time.Time) {
+	if family == presence.DoNotDisturb && !s.mayShowDND() {
+		s.dndWrittenAt = now
+	}
+	s.attempt = statusWrite{status, family, now}
+}
+
+// mayShowDND reports whether the status may be one of the do-not-disturb family
+// because of the bridge.
+func (s *statusView) mayShowDND() bool {
+	return s.written.family == presence.DoNotDisturb || s.attempt.family == presence.DoNotDisturb
+}
+
+// unreadable notes that MiCollab, asked at `at`, cannot say what it shows: what was
+// written last is all there is to know.
+func (s *statusView) unreadable(at time.Time) {
+	if s.shownAt.IsZero() {
+		s.shown = ""
+	}
+	s.shownAt = maxTime(s.shownAt, at)
+}
+
+// statusWritten notes a write that was carried out by now.
+func (s *statusView) statusWritten(w statusWrite, now time.Time) {
+	if !sameStatus(s.written.status, w.status) {
 		s.contests = 0
 	}
-	if family == presence.DoNotDisturb && s.writtenFamily != family {
-		s.dndWrittenAt = began
-	}
-	s.written, s.writtenAt, s.writtenFamily = status, began, family
+	s.written, s.attempt = w, statusWrite{}
 	// A reading that began before the write ended may show the old status.
-	s.shown, s.shownAt = status, now
+	s.shown, s.shownAt = w.status, now
 }
 
 func maxTime(a, b time.Time) time.Time {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -28,12 +29,16 @@ type attempt struct {
 // evaluateLocked decides about a person and queues what follows. It must be
 // called after anything that decide looks at has changed.
 func (b *Bridge) evaluateLocked(p *person, now time.Time) {
+	id := p.user.TeamsID
+	if b.people[id] != p {
+		// Forgotten while a request was under way; somebody else may have the place.
+		return
+	}
 	if p.view.tick(now) {
 		b.markLocked(p, ofTeams, Cause{Trigger: TriggerAfterClear, ReceivedAt: now}, true)
 	}
 	d := decide(&p.view, &p.rules, &b.settings, now)
 	p.view.flaps = d.flaps
-	id := p.user.TeamsID
 	for destination, l := range b.writing {
 		if d.actions[destination].kind == doNothing {
 			continue
@@ -47,7 +52,7 @@ func (b *Bridge) evaluateLocked(p *person, now time.Time) {
 	}
 	for kind, l := range b.reading {
 		failed := p.pending[kind].Trigger != "" && p.attempts[l] != nil
-		if d.reads[kind] == "" && !failed || l.holds(id) {
+		if d.reads[kind] == "" && !failed || p.underway[kind] || l.queued(id) {
 			continue
 		}
 		if wait := p.waits(l, now); wait.IsZero() {
@@ -113,20 +118,22 @@ func (b *Bridge) markLocked(p *person, kind int, cause Cause, urgent bool) {
 	b.reading[kind].add(urgent, p.user.TeamsID)
 }
 
-// takePending returns the cause of a reading that begins now.
-func (p *person) takePending(kind int, now time.Time) Cause {
+// begin returns the cause of a reading that begins now.
+func (p *person) begin(kind int, now time.Time) Cause {
 	cause := p.pending[kind]
 	p.pending[kind] = Cause{}
+	p.underway[kind] = true
 	if cause.Trigger == "" {
 		cause = Cause{Trigger: TriggerReconcile, ReceivedAt: now}
 	}
 	return cause
 }
 
-// restorePending asks again for a reading that failed; evaluateLocked queues it
-// after the attempt's pause.
-func (p *person) restorePending(kind int, cause Cause) {
-	if p.pending[kind].Trigger == "" {
+// end notes that a reading has ended. One that failed is asked for again;
+// evaluateLocked queues it after the attempt's pause.
+func (p *person) end(kind int, cause Cause, failed bool) {
+	p.underway[kind] = false
+	if failed && p.pending[kind].Trigger == "" {
 		p.pending[kind] = cause
 	}
 }
@@ -181,10 +188,15 @@ func (b *Bridge) guard(l *lane, users []string, f func() error) (err error) {
 		b.mu.Lock()
 		now := time.Now()
 		for _, id := range users {
-			if p := b.people[id]; p != nil {
-				b.settleAttempt(p, l, err, now)
-				b.clock.set(id, p.attempts[l].notBefore)
+			p := b.people[id]
+			if p == nil {
+				continue
 			}
+			if kind := slices.Index(b.reading[:], l); kind >= 0 {
+				p.end(kind, Cause{Trigger: TriggerRetry, ReceivedAt: now}, true)
+			}
+			b.settleAttempt(p, l, err, now)
+			b.evaluateLocked(p, now)
 		}
 		b.mu.Unlock()
 	}()
@@ -203,7 +215,7 @@ func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
 	b.mu.Lock()
 	for _, id := range users {
 		if p := b.people[id]; p != nil && !p.removed {
-			causes[id] = p.takePending(ofTeams, began)
+			causes[id] = p.begin(ofTeams, began)
 			ids = append(ids, id)
 		}
 	}
@@ -225,6 +237,7 @@ func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
 			continue
 		}
 		delete(causes, r.UserID)
+		p.end(ofTeams, cause, false)
 		b.settleAttempt(p, b.teamsRead, nil, now)
 		first := p.view.teams.seenAt.IsZero()
 		taken, changed := p.view.observeTeams(r, began, cause, &b.settings)
@@ -248,11 +261,10 @@ func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
 		if reason == nil {
 			reason = fmt.Errorf("presencebridge: Teams knows no presence of the user: check that the account has a Teams licence: %w", presence.ErrNotFound)
 		}
+		p.end(ofTeams, causes[id], err != nil)
 		b.settleAttempt(p, b.teamsRead, reason, now)
 		if err == nil {
 			p.attempts[b.teamsRead].notBefore = now.Add(b.opts.ReconcileInterval)
-		} else {
-			p.restorePending(ofTeams, causes[id])
 		}
 		b.evaluateLocked(p, now)
 	}
@@ -282,28 +294,40 @@ func (b *Bridge) readLines(ctx context.Context, id string) error {
 		b.mu.Unlock()
 		return nil
 	}
-	user, cause := p.user, p.takePending(ofLines, began)
+	user, cause := p.user, p.begin(ofLines, began)
 	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
 	defer cancel()
 	lines, err := b.sides.Phones.Lines(ctx, user)
+	if err == nil {
+		err = unreadLine(user, lines)
+	}
 	now := time.Now()
 	b.metrics.read(b.lineRead.name, len(lines), err)
 	var observed []Observation
 	b.mu.Lock()
 	if p := b.people[id]; p != nil {
+		p.end(ofLines, cause, err != nil)
 		b.settleAttempt(p, b.lineRead, err, now)
 		if p.view.phone.observeLines(p.user, lines, began, cause) {
 			observed = append(observed, Observation{Time: now, User: p.user, Side: "phone", Line: p.view.phone.line, Trigger: cause.Trigger})
-		}
-		if err != nil {
-			p.restorePending(ofLines, cause)
 		}
 		b.evaluateLocked(p, now)
 	}
 	b.mu.Unlock()
 	b.fire(observed)
 	return err
+}
+
+// unreadLine returns an error that names an endpoint of the user whose line is not
+// among those that were read.
+func unreadLine(user presence.User, lines []presence.Line) error {
+	for _, endpoint := range user.Endpoints {
+		if !slices.ContainsFunc(lines, func(l presence.Line) bool { return l.Endpoint == endpoint }) {
+			return fmt.Errorf("presencebridge: the line of endpoint %s was not read: %w", endpoint, presence.ErrNotFound)
+		}
+	}
+	return nil
 }
 
 // readStatus reads what MiCollab shows for one user.
@@ -315,27 +339,29 @@ func (b *Bridge) readStatus(ctx context.Context, id string) error {
 		b.mu.Unlock()
 		return nil
 	}
-	user, cause := p.user, p.takePending(ofStatus, began)
+	user, cause := p.user, p.begin(ofStatus, began)
 	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
 	defer cancel()
 	status, err := b.sides.Statuses.Status(ctx, user)
+	// A server that cannot be read can still be written.
+	unreadable := errors.Is(err, presence.ErrUnsupported)
+	if unreadable {
+		err = nil
+	}
 	now := time.Now()
 	b.metrics.read(b.statusRead.name, 1, err)
 	var observed []Observation
 	b.mu.Lock()
 	if p := b.people[id]; p != nil {
+		p.end(ofStatus, cause, err != nil)
 		b.settleAttempt(p, b.statusRead, err, now)
 		switch {
-		case err == nil:
-			if p.view.status.observeStatus(status, began) {
-				observed = append(observed, Observation{Time: now, User: p.user, Side: "micollab", Status: status, Trigger: cause.Trigger})
-			}
-		case errors.Is(err, presence.ErrUnsupported):
-			// A server that cannot be read can be written: nothing is known to be shown.
-			p.view.status.observeStatus("", began)
-		default:
-			p.restorePending(ofStatus, cause)
+		case err != nil:
+		case unreadable:
+			p.view.status.unreadable(began)
+		case p.view.status.observeStatus(status, began):
+			observed = append(observed, Observation{Time: now, User: p.user, Side: "micollab", Status: status, Trigger: cause.Trigger})
 		}
 		b.evaluateLocked(p, now)
 	}

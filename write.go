@@ -75,6 +75,9 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 		b.markLocked(p, ofTeams, Cause{Trigger: TriggerAfterClear, ReceivedAt: now}, true)
 	case err == nil:
 		s.sessionSet(w.Time, now, b.settings.lifetime)
+	case next.kind == clearSession && !refused(err) && s.phase == sessionOpen:
+		// It may be closed: if it is wanted again, it has to be set again.
+		s.phase = sessionUncertain
 	case next.kind != clearSession && refused(err):
 		// Nothing was opened or prolonged; what was there before still is.
 		*s = before
@@ -124,6 +127,8 @@ func (b *Bridge) writeStatus(ctx context.Context, id string) error {
 	if b.settings.dryRun {
 		return b.pretend(p, toMiCollab, w)
 	}
+	family := next.cause.Presence.Availability.Family()
+	p.view.status.beginStatus(next.status, family, began)
 	user := p.user
 	b.mu.Unlock()
 
@@ -133,11 +138,14 @@ func (b *Bridge) writeStatus(ctx context.Context, id string) error {
 
 	now := time.Now()
 	b.mu.Lock()
-	if err == nil {
-		p.view.status.statusWritten(next.status, next.cause.Presence.Availability.Family(), began, now)
-	} else if !refused(err) {
+	switch st := &p.view.status; {
+	case err == nil:
+		st.statusWritten(statusWrite{next.status, family, began}, now)
+	case refused(err):
+		st.attempt = statusWrite{}
+	default:
 		// It may have taken effect: ask before anything is concluded from it.
-		p.view.status.shownAt = time.Time{}
+		st.shownAt = time.Time{}
 	}
 	b.wroteLocked(p, toMiCollab, &w, err, now)
 	b.evaluateLocked(p, now)
