@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,24 +50,33 @@ type Bridge struct {
 	watcher   Watcher
 	overflow  map[string]bool
 	syncs     map[*syncRun]struct{}
-	rosterErr error
+	directory Health // of the directory
+
+	// watching is held while the watcher is told whom to watch, so that it is told
+	// in order.
+	watching sync.Mutex
 
 	// refresh asks for the roster; loaded is closed once it has been read.
 	refresh chan struct{}
 	loaded  chan struct{}
+	// stopped is closed when Run ends.
+	stopped chan struct{}
 }
 
 // person is what the bridge holds of one user. Bridge.mu guards it.
 type person struct {
 	user presence.User
 	view view
-	own  Direction // the user's direction
+	// asked is what Options.DirectionOf said, and own the user's direction.
+	asked, own Direction
 	// limited are the directions that the roster says do not work.
 	limited limits
 	// removed: not in the roster any more; stays until its session is cleared.
 	removed bool
 	table   *presence.Table
 	rules   rules
+	// ruled is what changed the rules last.
+	ruled   Cause
 	verdict verdict
 	// pending are the causes of the readings that are to be made.
 	pending [readings]Cause
@@ -100,6 +111,8 @@ func New(sides Sides, opts *Options) (*Bridge, error) {
 		syncs:     make(map[*syncRun]struct{}),
 		refresh:   make(chan struct{}, 1),
 		loaded:    make(chan struct{}),
+		stopped:   make(chan struct{}),
+		directory: Health{Connection: "directory", State: StateUnused},
 	}
 	b.clock = newAgenda(b.awaken)
 	// A bulk read takes as many users as one request may name. Two at a time,
@@ -133,8 +146,20 @@ func (b *Bridge) healthChanged(h Health) {
 		b.opts.Logger.Warn("connection is not healthy", "bridge", b.opts.Name, "connection", h.Connection, "state", h.State, "error", h.Error, "pausedUntil", h.PausedUntil)
 	}
 	if b.opts.Hooks.HealthChanged != nil {
-		b.opts.Hooks.HealthChanged(h)
+		b.tell("Hooks.HealthChanged", func() { b.opts.Hooks.HealthChanged(h) })
 	}
+}
+
+// tell calls a function of the embedder, without a lock held. A panic in it is
+// logged and stops nothing.
+func (b *Bridge) tell(name string, call func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			// The value may hold anything, a secret too; the stack holds code only.
+			b.opts.Logger.Error("a function of the embedder panicked", "bridge", b.opts.Name, "function", name, "type", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
+		}
+	}()
+	call()
 }
 
 // Run keeps everybody in step until ctx ends. It reads the roster, then
@@ -183,6 +208,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 func (b *Bridge) cleanUp(ctx context.Context) error {
 	b.mu.Lock()
 	b.stopping = true
+	close(b.stopped)
 	var open []string
 	for id, p := range b.people {
 		if p.view.session.possible() {
@@ -262,21 +288,15 @@ func (b *Bridge) Overflow() []string {
 	for id := range b.overflow {
 		ids = append(ids, id)
 	}
+	slices.Sort(ids)
 	return ids
 }
 
 // Health returns the condition of every connection.
 func (b *Bridge) Health() []Health {
 	b.mu.Lock()
-	directory := Health{Connection: "directory", State: StateUnused, LastSuccess: b.loadedAt, Since: b.loadedAt}
-	switch {
-	case b.rosterErr != nil:
-		directory.State, directory.Err, directory.Error = StateFailing, b.rosterErr, b.rosterErr.Error()
-	case !b.loadedAt.IsZero():
-		directory.State = StateHealthy
-	}
+	all := []Health{b.directory}
 	b.mu.Unlock()
-	all := []Health{directory}
 	for _, l := range b.lanes {
 		all = append(all, l.snapshot())
 	}
@@ -346,7 +366,7 @@ func (b *Bridge) redirectLocked(userID *string) []string {
 	var ids []string
 	for id, p := range b.people {
 		if userID == nil || id == *userID {
-			b.ruleLocked(p)
+			b.ruleLocked(p, Cause{Trigger: TriggerRequest, ReceivedAt: time.Now()})
 			ids = append(ids, id)
 		}
 	}
@@ -360,17 +380,21 @@ func (b *Bridge) afterRedirect(ids []string) {
 
 // ruleLocked derives what holds for a person from the account, the user and
 // the capabilities of the telephone system.
-func (b *Bridge) ruleLocked(p *person) {
-	p.own = Bidirectional
-	if b.opts.DirectionOf != nil {
-		p.own = b.opts.DirectionOf(p.user)
-	}
+// It reports whether the rules changed, which is then the cause of what follows.
+func (b *Bridge) ruleLocked(p *person, cause Cause) (changed bool) {
+	p.own = p.asked
 	if d, ok := b.overrides[p.user.TeamsID]; ok {
 		p.own = d
 	}
 	d := b.direction.narrower(p.own)
 	p.table = b.opts.Mapping.For(p.user)
+	before := p.rules
 	p.rules = b.rulesFor(d, p)
+	if p.rules == before {
+		return false
+	}
+	p.ruled = cause
+	return true
 }
 
 func (b *Bridge) rulesFor(d Direction, p *person) rules {

@@ -145,6 +145,7 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 	d.wants[toTeams] = w
 
 	next := action{session: session, cause: v.phone.cause}
+	next.cause.Line = line
 	switch effect {
 	case presence.Set:
 		if v.session.phase == sessionOpen && v.session.session == session {

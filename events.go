@@ -105,7 +105,7 @@ type RosterChange struct {
 // Hooks are functions that the bridge calls on what happens. Each may be nil.
 // They are called from the goroutine that does the work, without a lock held,
 // concurrently for different users and in order for one user and destination;
-// one that blocks delays that work.
+// one that blocks delays that work, and one that panics is logged.
 type Hooks struct {
 	// Wrote is called after every request that changes something.
 	Wrote func(Write)

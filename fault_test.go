@@ -1,6 +1,7 @@
 package presencebridge
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -116,6 +117,52 @@ func TestDoNotDisturbThatOvertakesTheAnswerIsNoReasonForASession(t *testing.T) {
 	}
 }
 
+func TestPanicOfAHookIsNobodysLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada", "bob")
+		b, err := New(w.sides(), &Options{
+			Direction:   Bidirectional,
+			DirectionOf: func(presence.User) Direction { panic("a bug") },
+			Hooks: Hooks{
+				Wrote:         func(Write) { panic("a bug") },
+				Observed:      func(Observation) { panic("a bug") },
+				RosterChanged: func(RosterChange) { panic("a bug") },
+				HealthChanged: func(Health) { panic("a bug") },
+			},
+		})
+		require.NoError(t, err)
+		w.bridge = b
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- b.Run(ctx) }()
+		time.Sleep(time.Minute)
+		assert.NotEmpty(t, b.Health())
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
+func TestSyncAllEndsWithTheBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		w.fault = func(string, string, bool) error { return presence.ErrUnauthorized }
+		stop := w.startNow(nil)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := w.bridge.SyncAll(t.Context(), nil)
+			ended <- err
+		}()
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		select {
+		case err := <-ended:
+			require.ErrorIs(t, err, ErrStopped)
+		case <-time.After(time.Hour):
+			t.Fatal("SyncAll waits for a roster that will never be read")
+		}
+	})
+}
+
 // A MiCollab that cannot be read can be written.
 func TestStatusThatCannotBeReadIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -164,6 +211,22 @@ func TestUserWhoIsForgottenWhileARequestIsUnderWayMayComeBack(t *testing.T) {
 	})
 }
 
+func TestHealthSpeaksOfRequestsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada", "bob")
+		stop := w.start(nil)
+		w.setFault(failing("set", 1, presence.ErrUnavailable))
+		w.line("ada", presence.LineConnected, false)
+		time.Sleep(100 * time.Millisecond)
+		require.Equal(t, StateFailing, w.bridge.teamsWrite.snapshot().State)
+		w.line("ada", presence.LineOutOfService, false)
+		w.bridge.teamsWrite.add(true, "bob") // who needs nothing
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, StateFailing, w.bridge.teamsWrite.snapshot().State, "no request was made since")
+		require.NoError(t, stop())
+	})
+}
+
 // An open call that cannot be read any more is unknown after a while.
 func TestCallIsNotRenewedWhileTheTelephoneCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -187,6 +250,93 @@ func TestCallIsNotRenewedWhileTheTelephoneCannotBeRead(t *testing.T) {
 		w.setFault(nil)
 		time.Sleep(3 * time.Minute)
 		assert.Equal(t, inACall, w.session("ada"))
+		require.NoError(t, stop())
+	})
+}
+
+func TestNotificationThatCameBeforeTheReadingIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		watcher := &recordingWatcher{room: 1}
+		stop := w.start(&Options{Direction: Bidirectional})
+		w.bridge.Watch(watcher)
+		w.setFault(failing("presences", 1, throttled{time.Minute}))
+		w.bridge.TeamsGap("test", "ada")
+		time.Sleep(time.Second)
+		w.setFault(nil)
+		w.bridge.markAll(ofTeams) // waits for the end of the pause
+		w.client("ada", presence.Away, presence.ActivityAway)
+		time.Sleep(10 * time.Minute)
+		assert.Equal(t, presence.StatusAway, w.status("ada"))
+		assert.Empty(t, watcher.missed)
+		require.NoError(t, stop())
+	})
+}
+
+func TestCauseIsWhatLedToTheWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		stop := w.start(nil)
+		w.line("ada", presence.LineConnected, false)
+		w.client("ada", presence.Away, presence.ActivityAway)
+		time.Sleep(time.Hour)
+		last := func() Write {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.writes[len(w.writes)-1]
+		}
+		check := func(why string, trigger Trigger) {
+			t.Helper()
+			time.Sleep(time.Second)
+			assert.Equal(t, trigger, last().Cause.Trigger, why)
+			assert.Less(t, last().Time.Sub(last().Cause.ReceivedAt), time.Second, why)
+			time.Sleep(time.Hour)
+		}
+		assert.Equal(t, TriggerRenewal, last().Cause.Trigger)
+		require.NoError(t, w.bridge.SetDirection(Bidirectional))
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		assert.Equal(t, DestinationMiCollab, last().Destination)
+		check("the direction", TriggerRequest)
+		require.NoError(t, w.bridge.SetDirection(Off))
+		check("the direction", TriggerRequest)
+		require.NoError(t, w.bridge.SetDirection(OneWay))
+		check("the direction", TriggerRequest)
+		roster := w.roster
+		w.setFault(failing("clear", 1, presence.ErrForbidden))
+		w.mu.Lock()
+		w.roster = presence.Roster{}
+		w.mu.Unlock()
+		w.bridge.RefreshRoster()
+		time.Sleep(100 * time.Millisecond)
+		assert.Equal(t, TriggerRemoved, last().Cause.Trigger)
+		w.mu.Lock()
+		w.roster = roster
+		w.mu.Unlock()
+		w.bridge.RefreshRoster()
+		time.Sleep(time.Minute)
+		assert.Equal(t, inACall, w.session("ada"))
+		require.NoError(t, stop())
+	})
+}
+
+func TestWatcherHearsOfALimitThatMovesToSomebodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada", "bob")
+		watcher := &recordingWatcher{room: 2}
+		limit := func(i int) []presence.Limitation {
+			return []presence.Limitation{{User: w.roster.Users[i], Direction: presence.TeamsToMiCollab, Reason: presence.ReasonUnsupportedPBX}}
+		}
+		w.roster.Limited = limit(0)
+		stop := w.start(&Options{Direction: Bidirectional})
+		w.bridge.Watch(watcher)
+		w.mu.Lock()
+		w.roster.Limited = limit(1)
+		w.mu.Unlock()
+		w.bridge.RefreshRoster()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, []string{"ada"}, watcher.users[len(watcher.users)-1])
 		require.NoError(t, stop())
 	})
 }

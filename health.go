@@ -55,42 +55,44 @@ func systemic(err error) bool {
 	return errors.Is(err, presence.ErrThrottled) || errors.Is(err, presence.ErrUnauthorized) || errors.Is(err, presence.ErrUnavailable)
 }
 
-// settle takes the outcome of a request: nil, or an error that speaks of the
-// service. A service that fails is asked less and less often, one that
-// throttles is left alone for as long as it asked.
+// note takes the outcome of a request, and until when the next one waits if it
+// failed. It reports whether the state changed.
+func (h *Health) note(err error, now, pausedUntil time.Time) (changed bool) {
+	before := h.State
+	switch {
+	case err == nil:
+		h.State, h.LastSuccess, h.PausedUntil, h.Err, h.Error = StateHealthy, now, time.Time{}, nil, ""
+	case errors.Is(err, presence.ErrThrottled):
+		h.State, h.PausedUntil, h.Err, h.Error = StateThrottled, pausedUntil, err, err.Error()
+	default:
+		h.State, h.PausedUntil, h.Err, h.Error = StateFailing, pausedUntil, err, err.Error()
+	}
+	if changed = h.State != before; changed {
+		h.Since = now
+	}
+	return changed
+}
+
+// settle takes the outcome of a request. A service that fails is asked less and
+// less often, one that throttles is left alone for as long as it asked. An error
+// that speaks of one user is an answer like any other.
 func (l *lane) settle(err error, now time.Time) {
 	l.mu.Lock()
-	h := &l.health
-	before := h.State
-	if err == nil {
-		l.failures = 0
-		h.LastSuccess, h.PausedUntil, h.Err, h.Error = now, time.Time{}, nil, ""
-		h.State = StateHealthy
+	if err == nil || !systemic(err) {
+		l.failures, err = 0, nil
 	} else {
 		pause, asked := presence.RetryAfter(err)
-		throttled := errors.Is(err, presence.ErrThrottled)
-		if throttled {
-			l.throttle++
-		}
 		if !asked {
 			pause = min(time.Second<<min(l.failures, 10), l.maxPause)
 		}
+		if errors.Is(err, presence.ErrThrottled) {
+			l.throttle++
+		}
 		l.failures++
-		h.State = StateFailing
-		if throttled {
-			h.State = StateThrottled
-		}
-		h.Err, h.Error = err, err.Error()
-		if until := now.Add(pause); until.After(l.paused) {
-			l.paused = until
-		}
-		h.PausedUntil = l.paused
+		l.paused = maxTime(l.paused, now.Add(pause))
 	}
-	changed := h.State != before
-	if changed {
-		h.Since = now
-	}
-	event := *h
+	changed := l.health.note(err, now, l.paused)
+	event := l.health
 	event.Waiting = len(l.state)
 	l.mu.Unlock()
 	if changed && l.changed != nil {
@@ -104,9 +106,6 @@ func (l *lane) snapshot() Health {
 	defer l.mu.Unlock()
 	h := l.health
 	h.Waiting = len(l.state)
-	if h.State == "" {
-		h.State = StateUnused
-	}
 	return h
 }
 

@@ -71,11 +71,13 @@ func (b *Bridge) CloudLinkGap(reason string) {
 func (b *Bridge) Refresh(user string) error {
 	b.mu.Lock()
 	p, err := b.findLocked(user)
-	b.mu.Unlock()
 	if err != nil {
+		b.mu.Unlock()
 		return err
 	}
-	b.look(TriggerRequest, p.user.TeamsID)
+	id := p.user.TeamsID
+	b.mu.Unlock()
+	b.look(TriggerRequest, id)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package presencebridge
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -15,8 +16,9 @@ type lane struct {
 	name    string
 	workers int
 	batch   int
-	// work carries out the request for users. It returns an error that speaks
-	// of the service and not of one user; the lane then pauses.
+	// work carries out the request for users. The lane pauses after an error that
+	// speaks of the service and not of one user. errIdle says that there was
+	// nothing to ask.
 	work func(ctx context.Context, users []string) error
 	// changed is told about a change of the lane's health, without a lock held.
 	changed func(Health)
@@ -35,6 +37,9 @@ type lane struct {
 	health   Health
 }
 
+// errIdle is returned by a lane's work that made no request.
+var errIdle = errors.New("presencebridge: nothing to do")
+
 type laneState uint8
 
 const (
@@ -49,7 +54,7 @@ func newLane(name string, workers, batch int, maxPause time.Duration) *lane {
 		name: name, workers: workers, batch: batch, maxPause: maxPause,
 		wake:   make(chan struct{}, 1),
 		state:  make(map[string]laneState),
-		health: Health{Connection: name},
+		health: Health{Connection: name, State: StateUnused},
 	}
 }
 
@@ -182,7 +187,7 @@ func (l *lane) run(ctx context.Context) {
 		}
 		err := l.work(ctx, users)
 		l.done(users)
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, errIdle) {
 			l.settle(err, time.Now())
 		}
 		if l.more() {

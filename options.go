@@ -30,8 +30,9 @@ type Options struct {
 	// changes it while the bridge runs. Default: OneWay.
 	Direction Direction
 	// DirectionOf, if set, narrows the direction for one user: flow happens only
-	// where the account and the user both allow it. It is asked when the roster
-	// is read; it must not block. [Bridge.SetUserDirection] overrides its answer.
+	// where the account and the user both allow it. It is asked whenever the
+	// roster is read. [Bridge.SetUserDirection] overrides its answer. An answer
+	// that is no direction counts as Off.
 	// Default: every user has the account's direction.
 	DirectionOf func(presence.User) Direction
 	// DryRun makes the bridge read, decide and report every write to Hooks, but

@@ -18,23 +18,26 @@ type limits struct{ line, status Block }
 func (b *Bridge) keepRoster(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
-		wait := b.opts.DirectoryInterval
-		if err := b.readRoster(ctx); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
+		wait, refresh := b.opts.DirectoryInterval, b.refresh
+		err := b.readRoster(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
 			wait = min(time.Second<<min(failures, 10), b.opts.MaxBackoff)
 			if asked, ok := presence.RetryAfter(err); ok {
-				wait = asked
+				// Nobody may ask before the service allows it.
+				wait, refresh = asked, nil
 			}
 			failures++
 		} else {
 			failures = 0
 		}
+		b.directoryAnswered(err, wait)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-b.refresh:
+		case <-refresh:
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -56,17 +59,6 @@ func (b *Bridge) readRoster(ctx context.Context) (err error) {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("presencebridge: the directory panicked with a %T", r)
 		}
-		b.mu.Lock()
-		before := b.rosterErr
-		b.rosterErr = err
-		b.mu.Unlock()
-		if (before == nil) != (err == nil) && !errors.Is(err, context.Canceled) {
-			h := Health{Connection: "directory", State: StateHealthy, Since: time.Now(), Err: err}
-			if err != nil {
-				h.State, h.Error = StateFailing, err.Error()
-			}
-			b.healthChanged(h)
-		}
 	}()
 	roster, err := b.sides.Directory.Roster(ctx)
 	if err != nil {
@@ -74,6 +66,37 @@ func (b *Bridge) readRoster(ctx context.Context) (err error) {
 	}
 	b.applyRoster(roster, time.Now())
 	return nil
+}
+
+// directoryAnswered takes the outcome of reading the roster, and how long the next
+// reading waits.
+func (b *Bridge) directoryAnswered(err error, wait time.Duration) {
+	now := time.Now()
+	b.mu.Lock()
+	changed := b.directory.note(err, now, now.Add(wait))
+	h := b.directory
+	b.mu.Unlock()
+	if changed {
+		b.healthChanged(h)
+	}
+}
+
+// directionsOf asks the embedder for the directions of users.
+func (b *Bridge) directionsOf(users []presence.User) map[string]Direction {
+	asked := make(map[string]Direction, len(users))
+	for _, user := range users {
+		d := Bidirectional
+		if b.opts.DirectionOf != nil {
+			d = Off
+			b.tell("Options.DirectionOf", func() { d = b.opts.DirectionOf(user) })
+			if !d.valid() {
+				b.opts.Logger.Error("Options.DirectionOf gave no direction: the user is left alone", "bridge", b.opts.Name, "user", user.TeamsID, "direction", d)
+				d = Off
+			}
+		}
+		asked[user.TeamsID] = d
+	}
+	return asked
 }
 
 // applyRoster makes the roster the one that holds.
@@ -92,6 +115,7 @@ func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
 		limited[l.User.TeamsID] = was
 	}
 	change := RosterChange{Time: now, Roster: roster}
+	asked := b.directionsOf(roster.Users)
 	b.mu.Lock()
 	first := b.loadedAt.IsZero()
 	changed := first || !slices.Equal(b.roster.Excluded, roster.Excluded) || len(b.roster.Limited) != len(roster.Limited)
@@ -117,8 +141,8 @@ func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
 		} else if moved || p.user.Email != user.Email || p.user.PBX != user.PBX {
 			changed = true
 		}
-		p.user, p.limited, p.removed = user, limited[id], false
-		b.ruleLocked(p)
+		p.user, p.limited, p.asked, p.removed = user, limited[id], asked[id], false
+		changed = b.ruleLocked(p, Cause{Trigger: TriggerStart, ReceivedAt: now}) || changed
 		if moved {
 			p.view.phone.settle(user, Cause{Trigger: TriggerStart, ReceivedAt: now})
 			b.markLocked(p, ofLines, Cause{Trigger: TriggerStart, ReceivedAt: now}, false)
@@ -133,8 +157,7 @@ func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
 			change.Removed = append(change.Removed, id)
 			// Stays until its session is cleared.
 			p.removed = true
-			p.view.phone.cause.Trigger = TriggerRemoved
-			b.ruleLocked(p)
+			b.ruleLocked(p, Cause{Trigger: TriggerRemoved, ReceivedAt: now})
 		}
 	}
 	b.indexLocked()
@@ -159,7 +182,7 @@ func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
 	}
 	change.Overflow = b.updateWatcher()
 	if b.opts.Hooks.RosterChanged != nil {
-		b.opts.Hooks.RosterChanged(change)
+		b.tell("Hooks.RosterChanged", func() { b.opts.Hooks.RosterChanged(change) })
 	}
 }
 
@@ -175,8 +198,12 @@ func (b *Bridge) indexLocked() {
 		for _, e := range p.user.Endpoints {
 			b.endpoints[e] = id
 		}
-		b.principal[p.user.PrincipalID] = id
-		b.emails[presence.NormalizeEmail(p.user.Email)] = id
+		if p.user.PrincipalID != "" {
+			b.principal[p.user.PrincipalID] = id
+		}
+		if p.user.Email != "" {
+			b.emails[presence.NormalizeEmail(p.user.Email)] = id
+		}
 	}
 }
 
@@ -189,6 +216,8 @@ func (b *Bridge) forgetLocked(p *person) {
 // updateWatcher tells the watcher whom to watch: those whose Teams presence is
 // brought to MiCollab. It returns those for whom there is no room.
 func (b *Bridge) updateWatcher() []string {
+	b.watching.Lock()
+	defer b.watching.Unlock()
 	b.mu.Lock()
 	watcher := b.watcher
 	var ids []string
@@ -202,7 +231,8 @@ func (b *Bridge) updateWatcher() []string {
 		return nil
 	}
 	slices.Sort(ids)
-	overflow := watcher.SetUsers(ids)
+	var overflow []string
+	b.tell("Watcher.SetUsers", func() { overflow = watcher.SetUsers(ids) })
 	b.mu.Lock()
 	before := len(b.overflow)
 	b.overflow = make(map[string]bool, len(overflow))

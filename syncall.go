@@ -49,6 +49,8 @@ type syncRun struct {
 func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncReport, error) {
 	select {
 	case <-b.loaded:
+	case <-b.stopped:
+		return SyncReport{}, ErrStopped
 	case <-ctx.Done():
 		return SyncReport{}, context.Cause(ctx)
 	}

@@ -102,17 +102,17 @@ func (b *Bridge) awaken(users []string, now time.Time) {
 	watcher := b.watcher
 	b.mu.Unlock()
 	if len(missed) > 0 && watcher != nil {
-		watcher.Missed(missed...)
+		b.tell("Watcher.Missed", func() { watcher.Missed(missed...) })
 	}
 }
 
-// markLocked asks for a reading. The first cause since the last reading stays:
-// it has waited longest.
+// markLocked asks for a reading. The first cause since the last reading stays,
+// because it has waited longest, but the regular reading tells least.
 func (b *Bridge) markLocked(p *person, kind int, cause Cause, urgent bool) {
 	if kind == ofLines && len(p.user.Endpoints) == 0 || kind == ofStatus && !p.rules.teamsToMiCollab {
 		return
 	}
-	if p.pending[kind].Trigger == "" {
+	if old := p.pending[kind].Trigger; old == "" || old == TriggerReconcile {
 		p.pending[kind] = cause
 	}
 	b.reading[kind].add(urgent, p.user.TeamsID)
@@ -161,21 +161,16 @@ func (b *Bridge) settleAttempt(p *person, l *lane, err error, now time.Time) {
 	}
 }
 
-// each makes a lane's work of a function for one user. A panic of a side or a
-// hook costs that user a pause and nobody else anything.
+// each makes a lane's work, for a lane that takes one user at a time, of a
+// function for one user.
 func (b *Bridge) each(l *lane, f func(ctx context.Context, id string) error) func(context.Context, []string) error {
 	return func(ctx context.Context, users []string) error {
-		var systemicErr error
-		for _, id := range users {
-			if err := b.guard(l, users, func() error { return f(ctx, id) }); err != nil && systemic(err) {
-				systemicErr = err
-			}
-		}
-		return systemicErr
+		return b.guard(l, users, func() error { return f(ctx, users[0]) })
 	}
 }
 
-// guard calls f and turns a panic into an error that the users' attempts note.
+// guard calls f and turns a panic of a side into an error that the users'
+// attempts note: it costs them a pause and nobody else anything.
 func (b *Bridge) guard(l *lane, users []string, f func() error) (err error) {
 	defer func() {
 		r := recover()
@@ -221,7 +216,7 @@ func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
 	}
 	b.mu.Unlock()
 	if len(ids) == 0 {
-		return nil
+		return errIdle
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(b.opts.RequestTimeout, defaultBulkTimeout))
 	defer cancel()
@@ -240,11 +235,12 @@ func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
 		p.end(ofTeams, cause, false)
 		b.settleAttempt(p, b.teamsRead, nil, now)
 		first := p.view.teams.seenAt.IsZero()
+		unannounced := began.Sub(p.notifiedAt) > b.opts.MissedAfter
 		taken, changed := p.view.observeTeams(r, began, cause, &b.settings)
 		if changed {
 			observed = append(observed, Observation{Time: now, User: p.user, Side: "teams", Presence: r, Trigger: cause.Trigger,
 				Own: p.view.teams.origin == originOwn || p.view.teams.origin == originOwnLate})
-			if !first && taken && cause.Trigger == TriggerReconcile && p.rules.teamsToMiCollab && !b.overflow[r.UserID] && p.notifiedAt.Before(began) {
+			if !first && taken && cause.Trigger == TriggerReconcile && p.rules.teamsToMiCollab && !b.overflow[r.UserID] && unannounced {
 				p.missedAt = now
 			}
 		}
@@ -270,10 +266,7 @@ func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
 	}
 	b.mu.Unlock()
 	b.fire(observed)
-	if err != nil && systemic(err) && len(read) == 0 {
-		return err
-	}
-	return nil
+	return err
 }
 
 func (b *Bridge) fire(observed []Observation) {
@@ -281,7 +274,7 @@ func (b *Bridge) fire(observed []Observation) {
 		return
 	}
 	for _, o := range observed {
-		b.opts.Hooks.Observed(o)
+		b.tell("Hooks.Observed", func() { b.opts.Hooks.Observed(o) })
 	}
 }
 
@@ -292,7 +285,7 @@ func (b *Bridge) readLines(ctx context.Context, id string) error {
 	p := b.people[id]
 	if p == nil || p.removed {
 		b.mu.Unlock()
-		return nil
+		return errIdle
 	}
 	user, cause := p.user, p.begin(ofLines, began)
 	b.mu.Unlock()
@@ -337,7 +330,7 @@ func (b *Bridge) readStatus(ctx context.Context, id string) error {
 	p := b.people[id]
 	if p == nil || p.removed || !p.rules.teamsToMiCollab {
 		b.mu.Unlock()
-		return nil
+		return errIdle
 	}
 	user, cause := p.user, p.begin(ofStatus, began)
 	b.mu.Unlock()

@@ -15,14 +15,14 @@ func (b *Bridge) writeTeams(ctx context.Context, id string) error {
 	p := b.people[id]
 	if p == nil {
 		b.mu.Unlock()
-		return nil
+		return errIdle
 	}
 	now := time.Now()
 	b.evaluateLocked(p, now)
 	next := p.verdict.actions[toTeams]
 	if next.kind == doNothing || !p.waits(b.teamsWrite, now).IsZero() {
 		b.mu.Unlock()
-		return nil
+		return errIdle
 	}
 	return b.writeSession(ctx, p, next)
 }
@@ -113,14 +113,14 @@ func (b *Bridge) writeStatus(ctx context.Context, id string) error {
 	p := b.people[id]
 	if p == nil {
 		b.mu.Unlock()
-		return nil
+		return errIdle
 	}
 	began := time.Now()
 	b.evaluateLocked(p, began)
 	next := p.verdict.actions[toMiCollab]
 	if next.kind == doNothing || !p.waits(b.statusWrite, began).IsZero() {
 		b.mu.Unlock()
-		return nil
+		return errIdle
 	}
 	w := b.newWrite(p, DestinationMiCollab, next, began)
 	w.Operation, w.Status, w.Previous = "set", next.status, p.view.status.shown
@@ -171,11 +171,15 @@ func (b *Bridge) clearOnStop(ctx context.Context, id string) error {
 
 func (b *Bridge) newWrite(p *person, d Destination, next action, now time.Time) Write {
 	w := Write{Time: now, User: p.user, Destination: d, Cause: next.cause, DryRun: b.settings.dryRun}
+	if p.ruled.ReceivedAt.After(w.Cause.ReceivedAt) && w.Cause.Trigger != TriggerStop {
+		// What was observed before did not matter until the rules changed.
+		w.Cause.Trigger, w.Cause.ReceivedAt = p.ruled.Trigger, p.ruled.ReceivedAt
+	}
 	switch {
 	case d == DestinationMiCollab:
 		w.Rule = p.rules.table.StatusRule(next.cause.Presence).String()
 	case next.cause.Trigger != TriggerStop && p.rules.phoneToTeams:
-		w.Rule = p.rules.table.SessionRule(p.view.phone.line).String()
+		w.Rule = p.rules.table.SessionRule(next.cause.Line).String()
 	}
 	return w
 }
@@ -188,7 +192,7 @@ func (b *Bridge) pretend(p *person, destination int, w Write) error {
 	b.evaluateLocked(p, w.Time)
 	b.mu.Unlock()
 	b.report(w)
-	return nil
+	return errIdle
 }
 
 func (b *Bridge) wroteLocked(p *person, destination int, w *Write, err error, now time.Time) {
@@ -228,6 +232,6 @@ func (b *Bridge) report(w Write) {
 		log.Info("wrote", "value", what, "rule", w.Rule, "took", w.Duration)
 	}
 	if b.opts.Hooks.Wrote != nil {
-		b.opts.Hooks.Wrote(w)
+		b.tell("Hooks.Wrote", func() { b.opts.Hooks.Wrote(w) })
 	}
 }
