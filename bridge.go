@@ -235,7 +235,7 @@ func (b *Bridge) cleanUp(ctx context.Context) error {
 		go func() {
 			defer running.Done()
 			for id := range next {
-				if err := b.clearOnStop(ctx, id); err != nil {
+				if err := b.clearUntil(ctx, id); err != nil {
 					mu.Lock()
 					faults = append(faults, err)
 					mu.Unlock()

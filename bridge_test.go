@@ -356,7 +356,7 @@ func TestDryRunReportsAndWritesNothing(t *testing.T) {
 		w.line("ada", presence.LineIdle, false)
 		time.Sleep(time.Second)
 		assert.Zero(t, w.count("set")+w.count("clear")+w.count("set-status"))
-		assert.Equal(t, []string{"set Busy/InACall"}, w.written(DestinationTeams), "reported once; with no session there is nothing to clear")
+		assert.Equal(t, []string{"set Busy/InACall", "clear Busy/InACall"}, w.written(DestinationTeams), "each reported once, and no renewals")
 		assert.Equal(t, []string{"set Away"}, w.written(DestinationMiCollab))
 		for _, x := range w.writes {
 			assert.True(t, x.DryRun)

@@ -121,7 +121,7 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		d.blocks[toTeams] = r.teamsBlock
 		// What the bridge itself opened goes when the flow is switched off; what
 		// an earlier run may have opened lapses by itself.
-		if v.session.possible() {
+		if v.sessionHeld() {
 			effect = presence.Clear
 		}
 	case v.phone.at.IsZero():
@@ -164,7 +164,7 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		}
 	case presence.Clear:
 		switch {
-		case v.session.possible():
+		case v.sessionHeld():
 			next.kind = clearSession
 		case v.session.phase != sessionUnknown:
 		case v.teams.seenAt.IsZero():
@@ -255,8 +255,11 @@ func decideStatus(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		d.blocks[toMiCollab], d.reads[ofStatus] = BlockStatusUnread, TriggerStart
 		return
 	}
-	if sameStatus(v.status.shown, status) {
+	if sameStatus(v.shownStatus(s), status) {
 		d.blocks[toMiCollab] = t.block()
+		if s.dryRun && !sameStatus(v.status.shown, status) {
+			d.blocks[toMiCollab] = BlockDryRun
+		}
 		return
 	}
 	next := action{kind: writeStatus, status: status, cause: t.basisCause}
@@ -288,7 +291,12 @@ func (d *verdict) hold(destination int, s *settings, now time.Time, next *action
 		return
 	}
 	f := &d.flaps[destination]
-	if until := f.holdUntil(s.damping, now); now.Before(until) {
+	until := f.holdUntil(s.damping, now)
+	if until.IsZero() {
+		// What was held back earlier has come to nothing.
+		f.heldSince = time.Time{}
+	}
+	if now.Before(until) {
 		if f.heldSince.IsZero() {
 			f.heldSince = now
 		}

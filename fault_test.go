@@ -254,6 +254,64 @@ func TestCallIsNotRenewedWhileTheTelephoneCannotBeRead(t *testing.T) {
 	})
 }
 
+func TestStopObeysRetryAfterAndTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada", "bob", "cyd")
+		stop := w.start(&Options{Workers: 1})
+		for _, id := range []string{"ada", "bob", "cyd"} {
+			w.line(id, presence.LineConnected, false)
+		}
+		time.Sleep(time.Second)
+		w.setFault(failing("clear", 1, throttled{5 * time.Second}))
+		began := time.Now()
+		require.NoError(t, stop())
+		assert.GreaterOrEqual(t, time.Since(began), 5*time.Second)
+		assert.Equal(t, 4, w.count("clear"))
+		for _, id := range []string{"ada", "bob", "cyd"} {
+			assert.Zero(t, w.session(id))
+		}
+	})
+}
+
+func TestStopGivesUpInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada", "bob")
+		stop := w.start(nil)
+		w.line("ada", presence.LineConnected, false)
+		w.line("bob", presence.LineConnected, false)
+		time.Sleep(time.Second)
+		w.setFault(func(operation, _ string, _ bool) error {
+			if operation == "clear" {
+				return throttled{time.Hour}
+			}
+			return nil
+		})
+		began := time.Now()
+		err := stop()
+		require.ErrorIs(t, err, presence.ErrThrottled)
+		assert.ErrorContains(t, err, "2 of 2")
+		assert.LessOrEqual(t, time.Since(began), w.bridge.opts.StopTimeout)
+	})
+}
+
+func TestDryRunReportsWhatARealRunWouldWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		stop := w.start(&Options{Direction: Bidirectional, DryRun: true})
+		for range 2 {
+			w.line("ada", presence.LineConnected, false)
+			w.client("ada", presence.Away, presence.ActivityAway)
+			time.Sleep(time.Minute)
+			w.line("ada", presence.LineIdle, false)
+			w.client("ada", presence.Available, presence.ActivityAvailable)
+			time.Sleep(time.Minute)
+		}
+		assert.Equal(t, []string{"set Busy/InACall", "clear Busy/InACall", "set Busy/InACall", "clear Busy/InACall"}, w.written(DestinationTeams))
+		assert.Equal(t, []string{"set Away", "set Available", "set Away", "set Available"}, w.written(DestinationMiCollab))
+		require.NoError(t, stop())
+	})
+}
+
 func TestNotificationThatCameBeforeTheReadingIsNotMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "ada")
@@ -279,7 +337,7 @@ func TestCauseIsWhatLedToTheWrite(t *testing.T) {
 		stop := w.start(nil)
 		w.line("ada", presence.LineConnected, false)
 		w.client("ada", presence.Away, presence.ActivityAway)
-		time.Sleep(time.Hour)
+		time.Sleep(50 * time.Minute) // no multiple of the renewals
 		last := func() Write {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -290,7 +348,7 @@ func TestCauseIsWhatLedToTheWrite(t *testing.T) {
 			time.Sleep(time.Second)
 			assert.Equal(t, trigger, last().Cause.Trigger, why)
 			assert.Less(t, last().Time.Sub(last().Cause.ReceivedAt), time.Second, why)
-			time.Sleep(time.Hour)
+			time.Sleep(50 * time.Minute) // no multiple of the renewals
 		}
 		assert.Equal(t, TriggerRenewal, last().Cause.Trigger)
 		require.NoError(t, w.bridge.SetDirection(Bidirectional))

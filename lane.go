@@ -117,6 +117,13 @@ func (l *lane) take(now time.Time) (users []string, pause time.Duration) {
 	return users, 0
 }
 
+// pausedUntil returns the end of the lane's pause, in the past if there is none.
+func (l *lane) pausedUntil() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paused
+}
+
 // more reports whether anything waits.
 func (l *lane) more() bool {
 	l.mu.Lock()

@@ -15,8 +15,29 @@ type view struct {
 	session sessionView
 	status  statusView
 	flaps   [destinations]flap
-	// reported is, in a dry run, the want that was reported last.
+	// reported is, in a dry run, the want that was reported last: the destination is
+	// taken to show it from then on.
 	reported [destinations]want
+}
+
+// sessionHeld reports whether there is a session of this run to be cleared; in a dry
+// run, whether there would be one.
+func (v *view) sessionHeld() bool {
+	return v.session.possible() || v.reported[toTeams].effect == presence.Set
+}
+
+// pretended is the session that a dry run has reported.
+func (v *view) pretended() presence.Session {
+	w := v.reported[toTeams]
+	return presence.Session{Availability: presence.Availability(w.first), Activity: presence.Activity(w.last)}
+}
+
+// shownStatus is what MiCollab shows; in a dry run, what it would show.
+func (v *view) shownStatus(s *settings) presence.Status {
+	if w := v.reported[toMiCollab]; s.dryRun && w.effect == presence.Set {
+		return presence.Status(w.first)
+	}
+	return v.status.shown
 }
 
 // phoneView is the telephone side as observed.

@@ -1,10 +1,13 @@
 package presencebridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/presencebridge/presencebridge/internal/throttle"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -40,6 +43,9 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 		w.Operation, w.Session = "renew", next.session
 	default:
 		w.Operation, w.Session = "clear", s.session
+		if b.settings.dryRun {
+			w.Session = p.view.pretended()
+		}
 	}
 	if b.settings.dryRun {
 		return b.pretend(p, toTeams, w)
@@ -123,7 +129,7 @@ func (b *Bridge) writeStatus(ctx context.Context, id string) error {
 		return errIdle
 	}
 	w := b.newWrite(p, DestinationMiCollab, next, began)
-	w.Operation, w.Status, w.Previous = "set", next.status, p.view.status.shown
+	w.Operation, w.Status, w.Previous = "set", next.status, p.view.shownStatus(&b.settings)
 	if b.settings.dryRun {
 		return b.pretend(p, toMiCollab, w)
 	}
@@ -154,7 +160,40 @@ func (b *Bridge) writeStatus(ctx context.Context, id string) error {
 	return err
 }
 
-// clearOnStop clears a session when the bridge stops.
+// clearUntil clears a session when the bridge stops. It tries again, and waits for as
+// long as the service asks, while ctx leaves the time.
+func (b *Bridge) clearUntil(ctx context.Context, id string) error {
+	l := b.teamsWrite
+	end, _ := ctx.Deadline()
+	var wait time.Duration
+	var err error
+	for {
+		if pause := time.Until(l.pausedUntil()); pause > wait {
+			wait = pause
+			err = cmp.Or(err, fmt.Errorf("presencebridge: the service asked for a pause: %w", presence.ErrThrottled))
+		}
+		if wait > 0 && time.Until(end) <= wait {
+			return err
+		}
+		if throttle.Sleep(ctx, wait) != nil {
+			return cmp.Or(err, ctx.Err())
+		}
+		if err = b.clearOnStop(ctx, id); err == nil {
+			return nil
+		}
+		l.settle(err, time.Now())
+		b.mu.Lock()
+		p := b.people[id]
+		if p == nil || p.attempts[l] == nil {
+			b.mu.Unlock()
+			return err
+		}
+		wait = time.Until(p.attempts[l].notBefore)
+		b.mu.Unlock()
+	}
+}
+
+// clearOnStop clears a session once.
 func (b *Bridge) clearOnStop(ctx context.Context, id string) error {
 	b.mu.Lock()
 	p := b.people[id]
@@ -188,6 +227,7 @@ func (b *Bridge) newWrite(p *person, d Destination, next action, now time.Time) 
 // released when it returns.
 func (b *Bridge) pretend(p *person, destination int, w Write) error {
 	p.view.reported[destination] = p.verdict.wants[destination]
+	p.view.flaps[destination] = p.view.flaps[destination].written()
 	p.remember(w)
 	b.evaluateLocked(p, w.Time)
 	b.mu.Unlock()
