@@ -70,8 +70,8 @@ func TestFadesAndLapsesNotify(t *testing.T) {
 		require.Equal(w, http.StatusOK, status)
 		settle()
 		require.Len(w, w.received.items(), 1)
-		for _, wait := range []time.Duration{5, 5, 10} {
-			time.Sleep(wait * time.Minute)
+		for _, wait := range []time.Duration{5 * time.Minute, 5 * time.Minute, 10 * time.Minute} {
+			time.Sleep(wait)
 			assert.Len(w, w.received.items(), 1)
 		}
 	})
@@ -107,7 +107,6 @@ func TestDeliveryIsRetriedForFourHours(t *testing.T) {
 				require.Equal(w, http.StatusOK, status)
 			}
 		}
-		start := time.Now()
 		w.teams(annID, presence.Busy, "")
 		renewFor(90 * time.Minute)
 		var gaps []time.Duration
@@ -124,7 +123,7 @@ func TestDeliveryIsRetriedForFourHours(t *testing.T) {
 
 		up.Store(false)
 		w.teams(annID, presence.Away, "")
-		start = time.Now()
+		start := time.Now()
 		renewFor(5 * time.Hour)
 		w.received.mu.Lock()
 		last := w.received.times[len(w.received.times)-1]

@@ -92,12 +92,12 @@ func (s *Server) serveEntra(w http.ResponseWriter, r *http.Request, escapedPath 
 
 // checkTenant accepts the tenant's id and its domain, and for what works in
 // any tenant also common and organizations.
-func (s *Server) checkTenant(tenant string, any bool) *entraFault {
+func (s *Server) checkTenant(tenant string, shared bool) *entraFault {
 	switch strings.ToLower(tenant) {
 	case s.tenantID, strings.ToLower(s.domain):
 		return nil
 	case "common", "organizations":
-		if any {
+		if shared {
 			return nil
 		}
 		return refuse(http.StatusBadRequest, "invalid_request", aadstsNotMultiTenant,

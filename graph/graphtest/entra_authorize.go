@@ -33,7 +33,7 @@ func (s *Server) parseAuthorization(tenant string, q url.Values) (a *application
 		nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), challengeMethod: q.Get("code_challenge_method"),
 		loginHint: q.Get("login_hint"), prompt: q.Get("prompt"),
 	}
-	if fault = s.checkTenant(tenant, true); fault != nil {
+	if fault := s.checkTenant(tenant, true); fault != nil {
 		return nil, request, nil, fault
 	}
 	if a, fault = s.checkApplication(request.clientID); fault != nil {

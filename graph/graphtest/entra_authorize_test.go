@@ -159,16 +159,14 @@ func TestAuthorizationErrorsOnAPage(t *testing.T) {
 	})
 }
 
-func (w *world) postPage(address string, v url.Values) (*http.Response, string) {
+func (w *world) postPage(address string, v url.Values) reply {
 	w.Helper()
 	client := *w.client
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := client.PostForm(address, v)
+	req, err := http.NewRequestWithContext(w.Context(), http.MethodPost, address, strings.NewReader(v.Encode()))
 	require.NoError(w, err)
-	defer func() { _ = resp.Body.Close() }()
-	page, err := io.ReadAll(resp.Body)
-	require.NoError(w, err)
-	return resp, string(page)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return w.exchange(&client, req)
 }
 
 func TestSignInPage(t *testing.T) {
@@ -182,26 +180,26 @@ func TestSignInPage(t *testing.T) {
 		assert.Contains(w, string(page), `value="monitor@example.test"`)
 		assert.Contains(w, string(page), "ann@example.test")
 
-		_, text := w.postPage(address, url.Values{"login": {"monitor@example.test"}, "password": {"wrong"}})
+		text := w.postPage(address, url.Values{"login": {"monitor@example.test"}, "password": {"wrong"}}).text
 		assert.Contains(w, text, "AADSTS50126")
-		_, text = w.postPage(address, url.Values{"login": {"nobody@example.test"}})
+		text = w.postPage(address, url.Values{"login": {"nobody@example.test"}}).text
 		assert.Contains(w, text, "AADSTS50034")
 		w.AddUser(graphtest.User{ID: bobID, PrincipalName: "bob@example.test", Disabled: true})
-		_, text = w.postPage(address, url.Values{"login": {"bob@example.test"}})
+		text = w.postPage(address, url.Values{"login": {"bob@example.test"}}).text
 		assert.Contains(w, text, "AADSTS50057")
 
-		redirect, _ := w.postPage(address, url.Values{"cancel": {"1"}})
-		assert.Contains(w, redirect.Header.Get("Location"), "error=access_denied")
-		assert.Contains(w, redirect.Header.Get("Location"), "AADSTS65004")
+		redirect := w.postPage(address, url.Values{"cancel": {"1"}})
+		assert.Contains(w, redirect.header.Get("Location"), "error=access_denied")
+		assert.Contains(w, redirect.header.Get("Location"), "AADSTS65004")
 
-		redirect, _ = w.postPage(address, url.Values{"login": {"Monitor@example.test"}, "password": {"right"}})
-		require.Equal(w, http.StatusFound, redirect.StatusCode)
-		u, err := url.Parse(redirect.Header.Get("Location"))
+		redirect = w.postPage(address, url.Values{"login": {"Monitor@example.test"}, "password": {"right"}})
+		require.Equal(w, http.StatusFound, redirect.status)
+		u, err := url.Parse(redirect.header.Get("Location"))
 		require.NoError(w, err)
 		status, body := w.form(w.codeForm(u.Query().Get("code"), "verifier"))
 		assert.Equal(w, http.StatusOK, status, body)
 
-		_, text = w.postPage(w.authorizationURL(func(v url.Values) { v.Set("response_mode", "form_post") }), url.Values{"login": {"ann@example.test"}})
+		text = w.postPage(w.authorizationURL(func(v url.Values) { v.Set("response_mode", "form_post") }), url.Values{"login": {"ann@example.test"}}).text
 		assert.Contains(w, text, `action="`+callback+`"`)
 		assert.Contains(w, text, `name="code"`)
 		assert.Contains(w, text, `name="state" value="s t"`)
@@ -218,10 +216,10 @@ func TestAdminConsent(t *testing.T) {
 
 		_, err := w.ConsentAs(address, annID)
 		assert.Error(w, err, "only an administrator consents")
-		_, page := w.postPage(address, url.Values{"login": {"ann@example.test"}})
+		page := w.postPage(address, url.Values{"login": {"ann@example.test"}}).text
 		assert.Contains(w, page, "AADSTS90094")
-		declined, _ := w.postPage(address, url.Values{"cancel": {"1"}})
-		assert.Contains(w, declined.Header.Get("Location"), "error=access_denied")
+		declined := w.postPage(address, url.Values{"cancel": {"1"}})
+		assert.Contains(w, declined.header.Get("Location"), "error=access_denied")
 		assert.NotContains(w, claimsOf(w, w.appToken()), "roles")
 
 		redirect, err := w.ConsentAs(address, admin.ID)
@@ -232,8 +230,8 @@ func TestAdminConsent(t *testing.T) {
 		assert.Contains(w, claimsOf(w, w.appToken()), "roles")
 
 		require.NoError(w, w.SetConsent(w.app.ClientID, false))
-		resp, _ := w.postPage(strings.Replace(address, "/v2.0/", "/", 1), url.Values{"login": {"admin@example.test"}})
-		assert.Contains(w, resp.Header.Get("Location"), "admin_consent=True")
+		resp := w.postPage(strings.Replace(address, "/v2.0/", "/", 1), url.Values{"login": {"admin@example.test"}})
+		assert.Contains(w, resp.header.Get("Location"), "admin_consent=True")
 		assert.Contains(w, claimsOf(w, w.appToken()), "roles")
 	})
 }

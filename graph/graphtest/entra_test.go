@@ -224,9 +224,7 @@ func TestClientSecretInTheHeader(t *testing.T) {
 		require.NoError(w, err)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.SetBasicAuth(url.QueryEscape(w.app.ClientID), url.QueryEscape(w.app.Secrets[0].Value.Reveal()))
-		resp, err := w.client.Do(req)
-		require.NoError(w, err)
-		status, body := readJSON(w, resp)
+		status, body := w.exchange(w.client, req).json(w)
 		assert.Equal(w, http.StatusOK, status, body)
 	})
 }

@@ -304,7 +304,7 @@ func (s *Server) redeemRefreshToken(a *application, method string, form url.Valu
 	case now.Sub(t.issued) >= refreshLifetime:
 		return nil, invalidGrant(aadstsGrantInactive, "The refresh token has expired due to inactivity. The token was issued on %s and was inactive for 90.00:00:00.", t.issued.UTC().Format(time.RFC3339))
 	}
-	wanted := scopes{isDefault: true, audience: graphAppID}
+	wanted := scopes{audience: graphAppID}
 	if value := form.Get("scope"); value != "" {
 		var f *entraFault
 		if wanted, f = s.parseScopes(value); f != nil {

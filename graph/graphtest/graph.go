@@ -222,7 +222,7 @@ func (s *Server) handleGraph(h http.Header, r *http.Request, escapedPath string)
 	}
 	who, err := s.authorize(r)
 	if err != nil {
-		h.Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="", authorization_uri="%s/common/oauth2/authorize", client_id="%s"`, s.login, graphAppID))
+		h.Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="", authorization_uri=%q, client_id=%q`, s.login+"/common/oauth2/authorize", graphAppID))
 		return 0, nil, &graphFault{http.StatusUnauthorized, "InvalidAuthenticationToken", err.Error()}
 	}
 	if strings.EqualFold(path[0], "me") {
@@ -289,7 +289,12 @@ type caller struct {
 	tokenExpires  time.Time
 }
 
-var errNoToken = errors.New("Access token is empty.") //nolint:staticcheck // Microsoft's own text
+// What a token is refused for, as the service words it.
+var (
+	errNoToken      = errors.New("Access token is empty.")                            //nolint:staticcheck // Microsoft's own text
+	errTokenExpired = errors.New("Lifetime validation failed, the token is expired.") //nolint:staticcheck // Microsoft's own text
+	errTokenInvalid = errors.New("Access token validation failure.")                  //nolint:staticcheck // Microsoft's own text
+)
 
 func (s *Server) authorize(r *http.Request) (*caller, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -298,11 +303,10 @@ func (s *Server) authorize(r *http.Request) (*caller, error) {
 	}
 	c, err := s.verify(token)
 	if err != nil {
-		//nolint:staticcheck // Microsoft's own texts
 		if strings.Contains(err.Error(), "expired") {
-			return nil, errors.New("Lifetime validation failed, the token is expired.")
+			return nil, errTokenExpired
 		}
-		return nil, errors.New("Access token validation failure.")
+		return nil, errTokenInvalid
 	}
 	who := &caller{applicationID: c.ApplicationID, tokenExpires: c.ExpiresAt.Time}
 	if c.IdentityType == "user" {

@@ -60,13 +60,13 @@ func filterTokens(s string) ([]filterToken, error) {
 	}
 	var tokens []filterToken
 	for i := 0; i < len(s); {
-		switch c := s[i]; {
-		case c == ' ' || c == '\t':
+		switch c := s[i]; c {
+		case ' ', '\t':
 			i++
-		case c == '(' || c == ')' || c == ',':
+		case '(', ')', ',':
 			tokens = append(tokens, filterToken{c, string(c)})
 			i++
-		case c == '\'':
+		case '\'':
 			text, n, ok := quoted(s[i:])
 			if !ok {
 				return nil, errors.New("there is an unterminated string literal")

@@ -20,8 +20,8 @@ func TestGraphTokenIsChecked(t *testing.T) {
 		valid := w.appToken()
 		for name, token := range map[string]string{"none": "", "nonsense": "x.y.z", "tampered": valid[:len(valid)-8] + "AAAAAAAA"} {
 			resp := w.send(token, "GET", "users", nil)
-			assert.Contains(w, resp.Header.Get("WWW-Authenticate"), "Bearer", name)
-			status, body := readJSON(w, resp)
+			assert.Contains(w, resp.header.Get("WWW-Authenticate"), "Bearer", name)
+			status, body := resp.json(w)
 			assert.Equal(w, http.StatusUnauthorized, status, name)
 			assert.Equal(w, "InvalidAuthenticationToken", code(body), name)
 		}
@@ -38,14 +38,13 @@ func TestGraphErrorBody(t *testing.T) {
 		require.NoError(w, err)
 		req.Header.Set("Authorization", "Bearer "+w.appToken())
 		req.Header.Set("client-request-id", "my-id")
-		resp, err := w.client.Do(req)
-		require.NoError(w, err)
-		assert.Equal(w, "my-id", resp.Header.Get("client-request-id"))
-		status, body := readJSON(w, resp)
+		resp := w.exchange(w.client, req)
+		assert.Equal(w, "my-id", resp.header.Get("client-request-id"))
+		status, body := resp.json(w)
 		assert.Equal(w, http.StatusNotFound, status)
 		inner := body["error"].(map[string]any)["innerError"].(map[string]any)
 		assert.Equal(w, map[string]any{
-			"date": time.Now().UTC().Format("2006-01-02T15:04:05"), "request-id": resp.Header.Get("request-id"), "client-request-id": "my-id",
+			"date": time.Now().UTC().Format("2006-01-02T15:04:05"), "request-id": resp.header.Get("request-id"), "client-request-id": "my-id",
 		}, inner)
 		assert.Equal(w, "Request_ResourceNotFound", code(body))
 	})
@@ -286,17 +285,17 @@ func TestSetPresenceRules(t *testing.T) {
 func TestClearPresence(t *testing.T) {
 	inBubble(t, nil, func(w *world) {
 		token := w.appToken()
-		clear := func() (int, map[string]any) {
+		clearOwn := func() (int, map[string]any) {
 			return w.do(token, "POST", "communications/presences/"+annID+"/clearPresence", map[string]any{"sessionId": w.app.ClientID})
 		}
-		status, body := clear()
+		status, body := clearOwn()
 		assert.Equal(w, http.StatusNotFound, status)
 		assert.Equal(w, "NotFound", code(body))
 		w.call(annID)
-		status, _ = clear()
+		status, _ = clearOwn()
 		assert.Equal(w, http.StatusOK, status)
 		w.assertShows("Offline/Offline", annID)
-		status, _ = clear()
+		status, _ = clearOwn()
 		assert.Equal(w, http.StatusNotFound, status)
 	})
 }

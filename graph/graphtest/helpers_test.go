@@ -76,20 +76,37 @@ func (w *world) form(v url.Values) (int, map[string]any) {
 
 func (w *world) formTo(tenant string, v url.Values) (int, map[string]any) {
 	w.Helper()
-	resp, err := w.client.PostForm(w.LoginURL()+"/"+tenant+"/oauth2/v2.0/token", v)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, w.LoginURL()+"/"+tenant+"/oauth2/v2.0/token", strings.NewReader(v.Encode()))
 	require.NoError(w, err)
-	return readJSON(w, resp)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return w.exchange(w.client, req).json(w)
 }
 
-func readJSON(t require.TestingT, resp *http.Response) (int, map[string]any) {
+// reply is an answer that was read to its end.
+type reply struct {
+	status int
+	header http.Header
+	text   string
+}
+
+// json returns the status and the decoded body, nil for an empty one.
+func (r reply) json(t require.TestingT) (int, map[string]any) {
+	var body map[string]any
+	if r.text != "" {
+		require.NoError(t, json.Unmarshal([]byte(r.text), &body), r.text)
+	}
+	return r.status, body
+}
+
+// exchange sends a request and reads the answer.
+func (w *world) exchange(client *http.Client, req *http.Request) reply {
+	w.Helper()
+	resp, err := client.Do(req)
+	require.NoError(w, err)
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	var body map[string]any
-	if len(raw) > 0 {
-		require.NoError(t, json.Unmarshal(raw, &body), string(raw))
-	}
-	return resp.StatusCode, body
+	require.NoError(w, err)
+	return reply{status: resp.StatusCode, header: resp.Header, text: string(raw)}
 }
 
 func (w *world) credentials(v url.Values) url.Values {
@@ -119,11 +136,10 @@ func (w *world) userToken(userID string, scopes ...string) string {
 // do sends a request to Graph with a token; body may be nil, a string or a value.
 func (w *world) do(token, method, path string, body any) (int, map[string]any) {
 	w.Helper()
-	resp := w.send(token, method, path, body)
-	return readJSON(w, resp)
+	return w.send(token, method, path, body).json(w)
 }
 
-func (w *world) send(token, method, path string, body any) *http.Response {
+func (w *world) send(token, method, path string, body any) reply {
 	w.Helper()
 	var reader io.Reader
 	switch b := body.(type) {
@@ -146,9 +162,7 @@ func (w *world) send(token, method, path string, body any) *http.Response {
 	if reader != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := w.client.Do(req)
-	require.NoError(w, err)
-	return resp
+	return w.exchange(w.client, req)
 }
 
 func code(body map[string]any) string {

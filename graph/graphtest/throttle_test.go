@@ -79,8 +79,8 @@ func TestThrottling(t *testing.T) {
 			time.Sleep(1100 * time.Millisecond)
 		}
 		resp := w.send(token, "GET", "users/"+annID+"/presence", nil)
-		after := resp.Header.Get("Retry-After")
-		status, body := readJSON(w, resp)
+		after := resp.header.Get("Retry-After")
+		status, body := resp.json(w)
 		assert.Equal(w, http.StatusTooManyRequests, status)
 		assert.Equal(w, "TooManyRequests", code(body))
 		assert.Equal(w, "24.500", after, "until the first of the five has left the window")
@@ -98,10 +98,10 @@ func TestThrottling(t *testing.T) {
 
 		w.do(token, "GET", "users", nil)
 		resp = w.send(token, "GET", "users", nil)
-		assert.Equal(w, "2", resp.Header.Get("x-ms-resource-unit"))
-		assert.NotEmpty(w, resp.Header.Get("x-ms-throttle-information"))
-		assert.Equal(w, "2.00", resp.Header.Get("x-ms-throttle-limit-percentage"))
-		status, _ = readJSON(w, resp)
+		assert.Equal(w, "2", resp.header.Get("x-ms-resource-unit"))
+		assert.NotEmpty(w, resp.header.Get("x-ms-throttle-information"))
+		assert.Equal(w, "2.00", resp.header.Get("x-ms-throttle-limit-percentage"))
+		status, _ = resp.json(w)
 		assert.Equal(w, http.StatusTooManyRequests, status)
 
 		first := w.app
