@@ -122,7 +122,7 @@ func (c *Client) readChunk(ctx context.Context, ids []string) bulkResult {
 	}
 	if skipped > 0 {
 		c.metrics.skipped(ctx, opReadPresences.name, skipped)
-		c.logger.Warn("presences that could not be read were left out", "skipped", skipped, "asked", len(ids))
+		c.logger.WarnContext(ctx, "presences that could not be read were left out", "skipped", skipped, "asked", len(ids))
 	}
 	return bulkResult{presences: presences}
 }

@@ -121,7 +121,7 @@ func (e *Error) Is(target error) bool {
 func (e *Error) condition() error {
 	if e.StatusCode < 300 {
 		switch {
-		case e.kind == ErrMalformed:
+		case errors.Is(e.kind, ErrMalformed):
 			return presence.ErrUnavailable
 		case errors.Is(e.Err, throttle.ErrNoTurn):
 			return presence.ErrThrottled
@@ -131,7 +131,7 @@ func (e *Error) condition() error {
 			return presence.ErrUnavailable
 		}
 	}
-	if e.kind == presence.ErrConflict {
+	if errors.Is(e.kind, presence.ErrConflict) {
 		return presence.ErrConflict
 	}
 	switch e.StatusCode {
@@ -150,7 +150,7 @@ func (e *Error) condition() error {
 	case http.StatusRequestTimeout:
 		return presence.ErrUnavailable
 	}
-	if e.StatusCode >= 500 || e.kind == ErrMalformed {
+	if e.StatusCode >= 500 || errors.Is(e.kind, ErrMalformed) {
 		return presence.ErrUnavailable
 	}
 	return presence.ErrInvalid
@@ -179,13 +179,14 @@ func (e *Error) sentence() string {
 		return d[0].sentence
 	}
 	switch {
-	case e.kind == ErrMalformed:
+	case errors.Is(e.kind, ErrMalformed):
 		return "the answer is not what the service documents"
-	case e.kind == ErrEndpointValidation:
+	case errors.Is(e.kind, ErrEndpointValidation):
 		return "Microsoft Graph could not validate the notification URL"
 	case e.Err != nil:
 		return describe(e.Err)
 	}
+	//nolint:errorlint // condition returns the sentinels themselves
 	switch e.condition() {
 	case presence.ErrInvalid:
 		return "the service refuses the request as it is"
@@ -210,12 +211,13 @@ func (e *Error) Remedy() string {
 	if d := e.diagnoses(); len(d) > 0 {
 		return d[0].remedy
 	}
-	switch e.kind {
-	case ErrMalformed:
+	switch {
+	case errors.Is(e.kind, ErrMalformed):
 		return "check that no proxy answers in place of the service"
-	case ErrEndpointValidation:
+	case errors.Is(e.kind, ErrEndpointValidation):
 		return "check that the notification URL is reachable from the internet by HTTPS and answers within ten seconds"
 	}
+	//nolint:errorlint // condition returns the sentinels themselves
 	switch e.condition() {
 	case presence.ErrUnauthorized:
 		return "check that the token belongs to this tenant and, for a delegated token, to this user"

@@ -128,7 +128,7 @@ func (c *Client) throttled(req *http.Request, status int, wait time.Duration) {
 	op, _ := req.Context().Value(operationKey{}).(operation)
 	c.metrics.throttled(req.Context(), op.name, wait)
 	// Debug, because what is not repeated reaches the caller as an error.
-	c.logger.Debug("Microsoft Graph asks for fewer requests", "operation", op.name, "status", status, "wait", wait)
+	c.logger.DebugContext(req.Context(), "Microsoft Graph asks for fewer requests", "operation", op.name, "status", status, "wait", wait)
 }
 
 // authenticator is kiota's way to the token source.

@@ -104,7 +104,7 @@ func pages[T any](ctx context.Context, c *Client, op operation, info *abs.Reques
 			}
 			if page.skipped > 0 {
 				c.metrics.skipped(ctx, op.name, page.skipped)
-				c.logger.Warn("items that could not be read were left out", "operation", op.name, "skipped", page.skipped)
+				c.logger.WarnContext(ctx, "items that could not be read were left out", "operation", op.name, "skipped", page.skipped)
 			}
 			if !yield(page, nil) || link == "" {
 				return
