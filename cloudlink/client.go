@@ -155,7 +155,7 @@ func New(accountID string, tokens TokenSource, opts *Options) (*Client, error) {
 		ReadRetries: o.ReadRetries,
 		Throttled: func(req *http.Request, status int, wait time.Duration) {
 			m.throttle(req.Context(), status)
-			o.Logger.Warn("CloudLink asks for fewer requests", "status", status, "wait", wait)
+			o.Logger.WarnContext(req.Context(), "CloudLink asks for fewer requests", "status", status, "wait", wait)
 		},
 	})
 	return c, nil

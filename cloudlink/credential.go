@@ -227,7 +227,7 @@ func (c *Credential) obtain(ctx context.Context) (*oauth2.Token, error) {
 		if first == nil || !errors.Is(err, ErrGrantRefused) {
 			return nil, err
 		}
-		c.log.Info("CloudLink refused the refresh token: signing in again")
+		c.log.InfoContext(ctx, "CloudLink refused the refresh token: signing in again")
 		c.mu.Lock()
 		c.refresh = presence.Secret{}
 		c.mu.Unlock()

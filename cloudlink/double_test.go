@@ -2,7 +2,6 @@ package cloudlink_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -259,7 +258,7 @@ func TestDoubleThrottles(t *testing.T) {
 				if err != nil {
 					require.ErrorIs(t, err, presence.ErrThrottled)
 					var e *cloudlink.Error
-					require.True(t, errors.As(err, &e))
+					require.ErrorAs(t, err, &e)
 					assert.Positive(t, e.RetryAfter())
 				}
 			}

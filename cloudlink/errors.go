@@ -96,11 +96,11 @@ func (e *Error) unanswered() bool {
 // error says it.
 func (e *Error) Remedy() string {
 	switch {
-	case e.kind == ErrNoSuchRoute:
+	case errors.Is(e.kind, ErrNoSuchRoute):
 		return "there is no such path: check the region and the base URLs"
-	case e.kind == ErrGrantRefused:
+	case errors.Is(e.kind, ErrGrantRefused):
 		return "the credentials are not accepted: check the account id and give a new password, client secret or sign-in"
-	case e.kind == ErrUnexpectedAnswer:
+	case errors.Is(e.kind, ErrUnexpectedAnswer):
 		return "this is not CloudLink's API: check the base URL and any proxy in between"
 	}
 	switch e.StatusCode {

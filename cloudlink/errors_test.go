@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,11 +58,7 @@ func TestErrorMatchesByStatus(t *testing.T) {
 			_, err := testClient(t, answer(tt.status, tt.body, "x-mitel-correlation-id", "c-17")).Line(t.Context(), "2001")
 			require.Error(t, err)
 			for _, s := range sentinels {
-				wanted := false
-				for _, w := range tt.want {
-					wanted = wanted || w == s
-				}
-				assert.Equal(t, wanted, errors.Is(err, s), "%v", s)
+				assert.Equal(t, slices.Contains(tt.want, s), errors.Is(err, s), "%v", s)
 			}
 			var e *Error
 			require.ErrorAs(t, err, &e)

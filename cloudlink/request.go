@@ -171,11 +171,6 @@ func noToken(operation string, err error) error {
 	return e
 }
 
-// into returns a decode function that reads a JSON object into out.
-func into(out any) func([]byte) error {
-	return func(body []byte) error { return decodeObject(body, out) }
-}
-
 var errNotObject = errors.New("not a JSON object")
 
 // decodeObject reads a JSON object. Unlike json.Unmarshal it does not take null

@@ -119,7 +119,7 @@ func (w *Watcher) create(ctx context.Context, sub *watched) error {
 	w.mu.Lock()
 	sub.id, sub.unregister, sub.createdAt, sub.confirmed, sub.unseen = made.ID, unregister, time.Now(), false, 0
 	w.mu.Unlock()
-	w.opts.Logger.Info("Subscribed to CloudLink notifications", "topic", request.Topic, "subscription", made.ID)
+	w.opts.Logger.InfoContext(ctx, "Subscribed to CloudLink notifications", "topic", request.Topic, "subscription", made.ID)
 	w.emit(WatchEvent{Kind: WatchSubscribed, Topic: request.Topic, SubscriptionID: made.ID})
 	return nil
 }
@@ -166,7 +166,7 @@ func (w *Watcher) inspect(ctx context.Context) (lost bool, err error) {
 	w.snapshot.LastCheck = time.Now()
 	w.mu.Unlock()
 	if !complete {
-		w.opts.Logger.Warn("CloudLink's list of subscriptions has items that cannot be read: none is taken for lost")
+		w.opts.Logger.WarnContext(ctx, "CloudLink's list of subscriptions has items that cannot be read: none is taken for lost")
 	}
 	var faults []error
 	for _, sub := range w.watched {
@@ -181,7 +181,7 @@ func (w *Watcher) inspect(ctx context.Context) (lost bool, err error) {
 			faults = append(faults, err)
 			continue
 		}
-		w.opts.Logger.Info("Deleted a CloudLink subscription that was left behind", "topic", s.Topic, "subscription", s.ID)
+		w.opts.Logger.InfoContext(ctx, "Deleted a CloudLink subscription that was left behind", "topic", s.Topic, "subscription", s.ID)
 		w.emit(WatchEvent{Kind: WatchLeftoverDeleted, Topic: s.Topic, SubscriptionID: s.ID})
 	}
 	return lost, errors.Join(faults...)
@@ -222,7 +222,7 @@ func (w *Watcher) drop(ctx context.Context, sub *watched) {
 		_ = w.client.Unsubscribe(ctx, sub.id)
 	}
 	sub.unregister()
-	w.opts.Logger.Warn("A CloudLink subscription is gone: making another", "topic", sub.request.Topic, "subscription", sub.id)
+	w.opts.Logger.WarnContext(ctx, "A CloudLink subscription is gone: making another", "topic", sub.request.Topic, "subscription", sub.id)
 	w.emit(WatchEvent{Kind: WatchLost, Topic: sub.request.Topic, SubscriptionID: sub.id})
 	w.forget(sub)
 }
@@ -249,7 +249,7 @@ func (w *Watcher) stop(ctx context.Context) {
 		}
 		if !w.opts.KeepOnStop {
 			if err := w.client.Unsubscribe(ctx, sub.id); err != nil && !missing(err) {
-				w.opts.Logger.Warn("A CloudLink subscription could not be deleted: the next watcher at this URL will", "topic", sub.request.Topic,
+				w.opts.Logger.WarnContext(ctx, "A CloudLink subscription could not be deleted: the next watcher at this URL will", "topic", sub.request.Topic,
 					"subscription", sub.id, "error", err)
 			} else {
 				w.emit(WatchEvent{Kind: WatchUnsubscribed, Topic: sub.request.Topic, SubscriptionID: sub.id})

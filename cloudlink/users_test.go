@@ -37,7 +37,7 @@ func TestWhoAmI(t *testing.T) {
 }
 
 func userJSON(i int) string {
-	return fmt.Sprintf(`{"userId":"u-%d","principalId":"p-%d","name":"User %d","email":"u%d@example.com","emailVerified":"true","extension":%d,"siteId":"s-1","role":"USER","sipPassword":"%s"}`, i, i, i, i, 2000+i, canarySIP)
+	return fmt.Sprintf(`{"userId":"u-%d","principalId":"p-%d","name":"User %d","email":"u%d@example.com","emailVerified":"true","extension":%d,"siteId":"s-1","role":"USER","sipPassword":%q}`, i, i, i, i, 2000+i, canarySIP)
 }
 
 func usersJSON(from, to int) string {

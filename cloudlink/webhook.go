@@ -248,7 +248,7 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 	for _, reg := range receivers {
 		if err := notify(reg.Notify, event); err != nil {
-			h.opts.Logger.Error("A receiver of CloudLink notifications panicked", "subscription", event.SubscriptionID, "panic", err)
+			h.opts.Logger.ErrorContext(ctx, "A receiver of CloudLink notifications panicked", "subscription", event.SubscriptionID, "panic", err)
 			h.refuse(ctx, Refusal{Time: time.Now(), Reason: RefusedPanic, Status: http.StatusAccepted, SubscriptionID: event.SubscriptionID, Topic: event.Topic})
 			continue
 		}

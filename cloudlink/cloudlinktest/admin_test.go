@@ -136,8 +136,8 @@ func TestAccounts(t *testing.T) {
 		r := f.call("GET", "admin", "/accounts/"+f.AccountID(), nil)
 		assert.Equal(f.t, items[0], r.json)
 		assert.Equal(f.t, "Acme", r.text("name"))
-		assert.Equal(f.t, 360.0, r.json["refreshTokenExpiryHours"])
-		assert.Equal(f.t, 2.0, r.json["accessTokenExpiryHours"])
+		assert.InDelta(f.t, 360, r.json["refreshTokenExpiryHours"], 0)
+		assert.InDelta(f.t, 2, r.json["accessTokenExpiryHours"], 0)
 	})
 }
 

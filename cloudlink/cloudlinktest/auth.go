@@ -275,7 +275,7 @@ func (s *Server) getToken(c *call) answer {
 	if u := s.users[c.session.userID]; u != nil {
 		user = *u
 	}
-	flag := func(on bool) string { return strconv.FormatBool(on) }
+	flag := strconv.FormatBool
 	identity := map[string]any{
 		"principalId": c.session.principalID, "accountId": s.opts.AccountID, "partnerId": s.opts.PartnerID,
 		"domain": s.opts.AccountID + ".us.dev.api.mitel.io", "role": c.session.role, "iss": s.issuer(),
