@@ -60,7 +60,7 @@ type closing struct {
 func (c *closing) Close() error { *c.open--; return nil }
 
 // send sends one request, and returns the status of the answer, 0 for none.
-func send(t *testing.T, ctx context.Context, s *service, opts throttle.Options, method, body string) (int, error) {
+func send(ctx context.Context, t *testing.T, s *service, opts throttle.Options, method, body string) (int, error) {
 	t.Helper()
 	opts.Base = s
 	req, err := http.NewRequestWithContext(ctx, method, "http://service.example/", strings.NewReader(body))
@@ -106,7 +106,7 @@ func TestTransportRepeatsReadsOnly(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, start := &service{script: strings.Split(c.script, ",")}, time.Now()
-			status, err := send(t, c.ctx, s, throttle.Options{}, c.method, "body")
+			status, err := send(c.ctx, t, s, throttle.Options{}, c.method, "body")
 			if c.status == 0 {
 				require.ErrorIs(t, err, errBroken, c.name)
 			} else {
@@ -134,6 +134,7 @@ func TestTransportNeedsABodyItCanRepeat(t *testing.T) {
 		require.NoError(t, err)
 		resp, err := throttle.NewTransport(throttle.Options{Base: s}).RoundTrip(req)
 		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
 		assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 		assert.Equal(t, []string{"POST once"}, s.bodies)
 
@@ -142,6 +143,7 @@ func TestTransportNeedsABodyItCanRepeat(t *testing.T) {
 		s = &service{script: []string{"503", "200"}}
 		resp, err = throttle.NewTransport(throttle.Options{Base: s, ReadRetries: -1}).RoundTrip(req)
 		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
 		assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, "no repetitions were wanted")
 	})
 }
@@ -149,14 +151,14 @@ func TestTransportNeedsABodyItCanRepeat(t *testing.T) {
 func TestTransportWaitsAsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, start := &service{script: []string{"429 2.128", "503 " + time.Now().Add(10*time.Second).UTC().Format(http.TimeFormat), "200"}}, time.Now()
-		status, err := send(t, t.Context(), s, throttle.Options{}, "GET", "")
+		status, err := send(t.Context(), t, s, throttle.Options{}, "GET", "")
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusOK, status)
 		assert.Equal(t, []time.Time{start, start.Add(2128 * time.Millisecond), start.Add(10 * time.Second)}, s.times)
 
 		// The waits of its own choice keep the bound too.
 		s, start = &service{script: []string{"-", "503", "-", "200"}}, time.Now()
-		_, err = send(t, t.Context(), s, throttle.Options{MaxWait: 10 * time.Millisecond}, "GET", "")
+		_, err = send(t.Context(), t, s, throttle.Options{MaxWait: 10 * time.Millisecond}, "GET", "")
 		require.NoError(t, err)
 		assert.Equal(t, 30*time.Millisecond, time.Since(start))
 	})
@@ -169,7 +171,7 @@ func TestTransportObeysTheContext(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(100*time.Millisecond, cancel)
 			start := time.Now()
-			_, err := send(t, ctx, s, throttle.Options{}, "GET", "")
+			_, err := send(ctx, t, s, throttle.Options{}, "GET", "")
 			require.ErrorIs(t, err, context.Canceled)
 			assert.Equal(t, 100*time.Millisecond, time.Since(start), "the wait ends with the context")
 
@@ -177,7 +179,7 @@ func TestTransportObeysTheContext(t *testing.T) {
 			s = &service{script: []string{answer}}
 			ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 			start = time.Now()
-			status, err := send(t, ctx, s, throttle.Options{}, "GET", "")
+			status, err := send(ctx, t, s, throttle.Options{}, "GET", "")
 			cancel()
 			assert.Equal(t, start, time.Now())
 			if answer == "-" {
@@ -204,8 +206,8 @@ func TestTransportPausesTheBudgetsForAll(t *testing.T) {
 				},
 			}
 			start := time.Now()
-			_, _ = send(t, t.Context(), &service{script: []string{answer}}, opts, "POST", "") // a write, which is not repeated
-			_, err := send(t, t.Context(), &service{script: []string{"200"}}, opts, "GET", "")
+			_, _ = send(t.Context(), t, &service{script: []string{answer}}, opts, "POST", "") // a write, which is not repeated
+			_, err := send(t.Context(), t, &service{script: []string{"200"}}, opts, "GET", "")
 			require.NoError(t, err)
 			assert.Equal(t, want, time.Since(start), answer)
 			assert.Zero(t, other.PausedUntil())
@@ -223,7 +225,7 @@ func TestTransportSpendsForEachAttempt(t *testing.T) {
 		b := throttle.NewBudget("test", 1, 30*time.Minute)
 		opts := throttle.Options{Charges: func(*http.Request) []throttle.Charge { return []throttle.Charge{{Budget: b, Cost: 1}} }}
 		s, start := &service{script: []string{"503", "429", "200"}}, time.Now()
-		status, err := send(t, t.Context(), s, opts, "GET", "body")
+		status, err := send(t.Context(), t, s, opts, "GET", "body")
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusOK, status)
 		assert.Equal(t, time.Hour, time.Since(start).Round(time.Second), "repetitions spend too, and wait after the longest queue")

@@ -77,7 +77,7 @@ func TestSourceRenewsBeforeTheEnd(t *testing.T) {
 		assert.Equal(t, "token 1", token(t, s))
 		time.Sleep(lifetime - early - 1)
 		assert.Equal(t, "token 1", token(t, s))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		assert.Equal(t, "token 2", token(t, s))
 
 		forever := tokens.New(early, func(context.Context) (*oauth2.Token, error) {
