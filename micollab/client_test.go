@@ -125,15 +125,15 @@ func TestStatusThatIsNotAllowedNeverReachesTheDriver(t *testing.T) {
 	d := driver{setStatus: func(_ context.Context, _ presence.User, s presence.Status) error {
 		return fmt.Errorf("the driver was asked to set %q", s)
 	}}
-	any := newClient(t, d, nil)
+	every := newClient(t, d, nil)
 	some := newClient(t, d, &micollab.Options{Statuses: []presence.Status{"Busy"}})
-	for _, err := range []error{any.SetStatus(t.Context(), ann, ""), any.SetStatus(t.Context(), ann, " \t"), some.SetStatus(t.Context(), ann, "Away")} {
+	for _, err := range []error{every.SetStatus(t.Context(), ann, ""), every.SetStatus(t.Context(), ann, " \t"), some.SetStatus(t.Context(), ann, "Away")} {
 		assert.ErrorIs(t, err, presence.ErrInvalid)
 		assert.ErrorAs(t, err, new(*micollab.Error))
 		assert.NotContains(t, err.Error(), "the driver was asked")
 	}
 	assert.ErrorContains(t, some.SetStatus(t.Context(), ann, "busy"), "the driver was asked")
-	assert.ErrorContains(t, any.SetStatus(t.Context(), ann, "Lunch"), "the driver was asked")
+	assert.ErrorContains(t, every.SetStatus(t.Context(), ann, "Lunch"), "the driver was asked")
 }
 
 type throttled struct{}
@@ -192,7 +192,7 @@ func TestPanicOfTheDriverIsContained(t *testing.T) {
 		panic func()
 		want  string
 	}{
-		"runtime fault": {func() { var m map[string]int; m["x"] = 1 }, "nil map"},
+		"runtime fault": {func() { var m map[string]int; m["x"] = 1 }, "nil map"}, //nolint:govet,staticcheck // the fault is meant
 		"secret text":   {func() { panic("password hunter2") }, "value of type string"},
 		"error value":   {func() { panic(errors.New("password hunter2")) }, "value of type *errors.errorString"},
 	} {

@@ -52,7 +52,7 @@ func TestEachConditionIsNamed(t *testing.T) {
 			require.ErrorAs(t, err, &condition)
 			assert.NotEmpty(t, condition.Remedy)
 			assert.Contains(t, err.Error(), condition.Remedy)
-			assert.Equal(t, c.want == micollab.ErrVersionTooOld, errors.Is(err, presence.ErrUnsupported))
+			assert.Equal(t, errors.Is(c.want, micollab.ErrVersionTooOld), errors.Is(err, presence.ErrUnsupported))
 		})
 	}
 }
