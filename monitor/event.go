@@ -224,7 +224,7 @@ func (m *Monitor) emit(ctx context.Context, e Event) {
 		level = slog.LevelDebug
 	}
 	if m.log.Enabled(ctx, level) {
-		m.log.LogAttrs(ctx, level, "monitor: "+e.message(), e.attrs()...)
+		m.log.LogAttrs(ctx, level, "monitor: "+e.message(), e.attrs()...) //nolint:sloglint // one message for each kind of event
 	}
 	if m.opts.OnEvent != nil {
 		m.contain(ctx, "Options.OnEvent", func() { m.opts.OnEvent(e) })
@@ -259,7 +259,7 @@ func (e Event) attrs() []slog.Attr {
 func (m *Monitor) contain(ctx context.Context, what string, f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.log.ErrorContext(ctx, "monitor: "+what+" panicked", "panic", panicText(p), "stack", string(debug.Stack()))
+			m.log.ErrorContext(ctx, "monitor: a call panicked", "call", what, "panic", panicText(p), "stack", string(debug.Stack()))
 		}
 	}()
 	f()
