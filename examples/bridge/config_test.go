@@ -63,6 +63,8 @@ func TestCompleteConfiguration(t *testing.T) {
 }
 
 func TestEveryMistakeHasItsLineAndRemedy(t *testing.T) {
+	_, micollab, found := strings.Cut(complete, "micollab:")
+	require.True(t, found)
 	for name, test := range map[string]struct {
 		old, new string // what is put in place of what
 		want     string
@@ -131,7 +133,7 @@ func TestEveryMistakeHasItsLineAndRemedy(t *testing.T) {
 			`bridge.yaml:21: micollab.teams_integration: MiCollab's Microsoft Teams integration is off: turn on "MS Teams Configuration Settings" in the MiCollab Client Service's administration`},
 		"neither true nor false": {"password_set: true", "password_set: maybe",
 			`bridge.yaml:23: micollab.password_set: "maybe" is neither true nor false`},
-		"no MiCollab": {complete[strings.Index(complete, "micollab:"):], "",
+		"no MiCollab": {"micollab:" + micollab, "",
 			"bridge.yaml:1: micollab: this section is missing: direction is bidirectional; see bridge.sample.yaml"},
 		"status names": {"micollab:\n", "micollab:\n  names: {Away: Busy}\n",
 			`bridge.yaml:19: micollab.names: Names gives "Away" the name of the status "Busy": give the latter another name too`},

@@ -57,7 +57,7 @@ func demonstrate(ctx context.Context, opts demoOptions, out *printer) (code int,
 		return 0, interrupted(ctx, opts, err)
 	}
 	introduce(out, opts, co, i)
-	if err := l.playDay(ctx, opts); err != nil {
+	if err := l.playDay(ctx); err != nil {
 		return 0, interrupted(ctx, opts, err)
 	}
 	s := l.settle(ctx, i.bridge)
@@ -153,7 +153,7 @@ func introduce(out *printer, opts demoOptions, co *company, i *integration) {
 }
 
 // playDay lets the day pass and prints what happens.
-func (l *ledger) playDay(ctx context.Context, opts demoOptions) error {
+func (l *ledger) playDay(ctx context.Context) error {
 	flushing, stop := context.WithCancel(ctx)
 	flushed := make(chan struct{})
 	go func() {

@@ -61,12 +61,12 @@ type company struct {
 	settings  *settings
 }
 
-func (c *company) close() {
-	if c.graph != nil {
-		c.graph.Close()
+func (co *company) close() {
+	if co.graph != nil {
+		co.graph.Close()
 	}
-	if c.cloudlink != nil {
-		c.cloudlink.Close()
+	if co.cloudlink != nil {
+		co.cloudlink.Close()
 	}
 }
 

@@ -163,11 +163,11 @@ func (u *upkeep) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "The presence monitor has signed in. This page can be closed.")
 		return
 	}
-	u.integration.logger.Error("the presence monitor could not sign in", "monitor", u.settings.principalName, "error", err)
+	u.integration.logger.ErrorContext(r.Context(), "the presence monitor could not sign in", "monitor", u.settings.principalName, "error", err)
 	w.WriteHeader(http.StatusBadRequest)
 	fmt.Fprintf(w, "The presence monitor could not sign in: %s.\nThe log of the bridge has a new URL.\n", plain(err))
 	if err := u.begin(); err != nil {
-		u.integration.logger.Error("no other sign-in can begin", "error", err)
+		u.integration.logger.ErrorContext(r.Context(), "no other sign-in can begin", "error", err)
 	}
 }
 
