@@ -108,7 +108,7 @@ func (encoder) Encode(i attribute.Iterator) string {
 		if s.Len() > 0 {
 			s.WriteByte(',')
 		}
-		s.WriteString(string(kv.Key) + "=" + kv.Value.Emit())
+		s.WriteString(string(kv.Key) + "=" + kv.Value.String())
 	}
 	return s.String()
 }
