@@ -3,7 +3,10 @@ package presencebridge
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +22,7 @@ type chaos struct {
 	*world
 	random *rand.Rand
 	calm   bool
+	syncs  sync.WaitGroup
 }
 
 func (c *chaos) roll(percent int) bool { return c.random.IntN(100) < percent }
@@ -71,10 +75,11 @@ func (c *chaos) event(id string, quiet bool) {
 	c.mu.Lock()
 	kind, state, dnd := c.random.IntN(10), lines[c.random.IntN(len(lines))], c.roll(20)
 	client := clients[c.random.IntN(len(clients))]
+	telephone := c.random.IntN(len(c.people[id].user.Endpoints))
 	c.mu.Unlock()
 	switch {
 	case kind < 5 || quiet:
-		c.line(id, state, dnd)
+		c.lineOf(id, telephone, state, dnd)
 	case kind < 9:
 		c.client(id, client.Availability, client.Activity)
 	default:
@@ -82,12 +87,51 @@ func (c *chaos) event(id string, quiet bool) {
 	}
 }
 
-// TestConvergence breaks everything for two hours and restarts the bridge twice
-// without clean-up. Once the faults stop, both sides agree with the mapping
-// table within one reconcile interval and the longest pause. The quiet half of
-// the people only telephone: whatever is written to MiCollab for them is an echo.
+// meddle is what the embedder may do at any moment.
+func (c *chaos) meddle(id string, all presence.Roster) {
+	c.mu.Lock()
+	kind, d := c.random.IntN(8), Direction(c.random.IntN(3))
+	if kind == 0 {
+		c.roster = presence.Roster{}
+		for _, u := range all.Users {
+			if !c.roll(30) {
+				c.roster.Users = append(c.roster.Users, u)
+			}
+		}
+	}
+	b := c.bridge
+	c.mu.Unlock()
+	switch kind {
+	case 0:
+		b.RefreshRoster()
+	case 1:
+		_ = b.SetDirection(d)
+	case 2:
+		_ = b.SetUserDirection(id, d)
+	case 3:
+		b.ResetUserDirection(id)
+	case 4:
+		b.TeamsGap("chaos", id)
+	case 5:
+		b.CloudLinkGap("chaos")
+	case 6:
+		_ = b.Refresh(id)
+	default:
+		c.syncs.Go(func() {
+			_, err := b.SyncAll(c.t.Context(), nil)
+			assert.True(c.t, err == nil || errors.Is(err, ErrStopped), "%v", err)
+		})
+	}
+}
+
+// TestConvergence breaks everything for two hours, meddles with roster and
+// directions, and restarts the bridge three times without clean-up. Once the
+// faults stop, both sides agree with the mapping table within one reconcile
+// interval, as long as throttling may have made it, and the longest pause. The
+// quiet half of the people only telephone: whatever is written to MiCollab for
+// them is an echo.
 func TestConvergence(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { converge(t, seed) })
 		})
@@ -107,28 +151,51 @@ func converge(t *testing.T, seed uint64) {
 		}
 		return presence.Presence{Availability: s.Availability, Activity: s.Activity}
 	}
-	opts := &Options{Direction: Bidirectional, KeepSessionsOnStop: true, SessionLifetime: 5 * time.Minute}
-	for range 3 {
-		stop := w.startNow(opts)
-		for range 240 {
+	opts := &Options{Direction: Bidirectional, KeepSessionsOnStop: true, SessionLifetime: 5 * time.Minute, MaxReconcileInterval: 6 * time.Minute}
+	for _, id := range names[1:4] {
+		w.secondTelephone(id)
+	}
+	for _, id := range names[2:5] {
+		w.people[id].version = 1
+	}
+	w.unreadable = func(string) bool { return !c.calm && c.roll(10) }
+	all := w.roster
+	all.Users = slices.Clone(all.Users)
+	var stop func() error
+	for run := range 4 {
+		if run > 0 {
+			_ = stop()
+			c.syncs.Wait()
+		}
+		stop = w.startNow(opts)
+		for range 180 {
 			c.mu.Lock()
 			id, pause := names[c.random.IntN(len(names))], time.Duration(c.random.IntN(20_000))*time.Millisecond
+			meddle := c.roll(10)
 			c.mu.Unlock()
 			time.Sleep(pause)
 			c.event(id, quiet(id))
+			if meddle {
+				c.meddle(id, all)
+			}
 		}
-		_ = stop()
 	}
-	stop := w.startNow(opts)
 	c.mu.Lock()
-	c.calm = true
+	c.calm, c.roster = true, all
 	c.mu.Unlock()
-	time.Sleep(w.bridge.opts.ReconcileInterval + w.bridge.opts.MaxBackoff + time.Minute)
+	for _, id := range names {
+		w.bridge.ResetUserDirection(id)
+	}
+	require.NoError(t, w.bridge.SetDirection(Bidirectional))
+	w.bridge.RefreshRoster()
+	time.Sleep(w.bridge.opts.MaxReconcileInterval + w.bridge.opts.MaxBackoff + time.Minute)
 	agree(t, w)
 
 	// Without calls nothing hides what the people show themselves.
 	for _, id := range names {
-		w.line(id, presence.LineIdle, false)
+		for telephone := range w.people[id].user.Endpoints {
+			w.lineOf(id, telephone, presence.LineIdle, false)
+		}
 	}
 	time.Sleep(w.bridge.opts.EchoWindow + time.Minute)
 	agree(t, w)
@@ -145,6 +212,7 @@ func converge(t *testing.T, seed uint64) {
 		}
 	}
 	w.mu.Unlock()
+	c.syncs.Wait()
 	require.NoError(t, stop())
 }
 
@@ -152,10 +220,15 @@ func agree(t *testing.T, w *world) {
 	t.Helper()
 	table := presence.DefaultTable()
 	for id, s := range w.people {
-		line := s.lines[s.user.Endpoints[0]]
+		line := presence.Strongest(slices.Collect(maps.Values(s.lines))...)
 		session, effect := table.Session(line)
 		if effect == presence.Leave {
 			session = presence.Session{}
+		}
+		if status := w.status(id); line.DoNotDisturb && (status == presence.StatusDoNotDisturb || status == presence.StatusPresenting) && w.session(id) != session {
+			// It began so soon after the status was written that it may follow it.
+			line.DoNotDisturb = false
+			session, _ = table.Session(line)
 		}
 		assert.Equal(t, session, w.session(id), "%s: the phone is %s", id, line)
 		shown := w.effective(s, time.Now())

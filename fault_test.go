@@ -398,3 +398,22 @@ func TestWatcherHearsOfALimitThatMovesToSomebodyElse(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+// A write whose answer was lost and that came to nothing must not excuse what the
+// person does later.
+func TestAttemptThatCameToNothingIsForgotten(t *testing.T) {
+	v := known()
+	v.status.beginStatus(presence.StatusDoNotDisturb, presence.DoNotDisturb, noon)
+	v.withLine(presence.LineIdle, true, noon.Add(time.Second))
+	line, _ := v.phoneLine(testSettings(), noon.Add(time.Second))
+	assert.False(t, line.DoNotDisturb, "the telephone may follow a write that is under way")
+	v.status.statusUncertain(noon.Add(2 * time.Second))
+	v.status.observeStatus(presence.StatusAvailable, noon.Add(3*time.Second))
+	line, _ = v.phoneLine(testSettings(), noon.Add(3*time.Second))
+	assert.True(t, line.DoNotDisturb)
+
+	v.status.beginStatus(presence.StatusDoNotDisturb, presence.DoNotDisturb, noon.Add(time.Minute))
+	v.status.statusUncertain(noon.Add(2 * time.Minute))
+	v.status.observeStatus(presence.StatusDoNotDisturb, noon.Add(3*time.Minute))
+	assert.Equal(t, presence.StatusDoNotDisturb, v.status.written.status, "a reading can tell that it was carried out")
+}

@@ -135,8 +135,10 @@ type statusView struct {
 	shownAt time.Time
 	// written is what the bridge wrote last.
 	written statusWrite
-	// attempt is a write whose outcome is not known; zero if there is none.
-	attempt statusWrite
+	// attempt is a write whose outcome is not known; zero if there is none. It ended
+	// at attemptEnd, zero while it is under way.
+	attempt    statusWrite
+	attemptEnd time.Time
 	// dndWrittenAt is when the status last entered the do-not-disturb family, as
 	// far as the bridge may have caused it.
 	dndWrittenAt time.Time
@@ -442,9 +444,14 @@ func (s *statusView) observeStatus(status presence.Status, at time.Time) (change
 		return false
 	}
 	changed = s.shownAt.IsZero() || !sameStatus(s.shown, status)
-	if w := s.attempt; !w.at.IsZero() && sameStatus(w.status, status) {
+	switch w := s.attempt; {
+	case w.at.IsZero():
+	case sameStatus(w.status, status):
 		s.statusWritten(w, at)
 		return changed
+	case !s.attemptEnd.IsZero() && !at.Before(s.attemptEnd):
+		// It came to nothing.
+		s.attempt = statusWrite{}
 	}
 	if changed && !s.written.at.IsZero() && sameStatus(s.shown, s.written.status) && !sameStatus(status, s.written.status) {
 		s.contests++
@@ -459,7 +466,13 @@ func (s *statusView) beginStatus(status presence.Status, family presence.Availab
 	if family == presence.DoNotDisturb && !s.mayShowDND() {
 		s.dndWrittenAt = now
 	}
-	s.attempt = statusWrite{status, family, now}
+	s.attempt, s.attemptEnd = statusWrite{status, family, now}, time.Time{}
+}
+
+// statusUncertain notes that the write has ended by now, with or without effect:
+// MiCollab is to be asked before anything is concluded from it.
+func (s *statusView) statusUncertain(now time.Time) {
+	s.attemptEnd, s.shownAt = now, time.Time{}
 }
 
 // mayShowDND reports whether the status may be one of the do-not-disturb family

@@ -36,6 +36,8 @@ type world struct {
 	reportAs func(presence.Session) presence.Presence
 	// staleFor is for how long after a write readings show the state before it.
 	staleFor time.Duration
+	// unreadable, if set, says which telephones cannot be read at the moment.
+	unreadable func(endpoint string) bool
 	// notify, if set, is told of every change instead of the bridge.
 	notify func(userID, side string)
 	bridge *Bridge
@@ -48,6 +50,7 @@ type soul struct {
 	lapse   time.Time
 	shown   presence.Presence // before the last change of the session
 	changed time.Time
+	version int // of what Teams shows, if it has sequence numbers
 	lines   map[string]presence.Line
 	status  presence.Status
 }
@@ -193,11 +196,14 @@ func (w *world) Presences(ctx context.Context, ids []string) ([]presence.Presenc
 		if s == nil {
 			continue
 		}
-		p := w.effective(s, now)
+		p, version := w.effective(s, now), s.version
 		if now.Sub(s.changed) < w.staleFor {
-			p = s.shown
+			p, version = s.shown, s.version-1
 		}
 		p.UserID = id
+		if s.version > 0 {
+			p.SequenceNumber = fmt.Sprintf("A%010d", version)
+		}
 		result = append(result, p)
 	}
 	return result, nil
@@ -235,6 +241,9 @@ func (w *world) change(id string, f func(*soul, time.Time)) {
 	same := w.effective(s, now).SameState(old)
 	if !same {
 		s.shown, s.changed = old, now
+		if s.version > 0 {
+			s.version++
+		}
 	}
 	w.mu.Unlock()
 	if !same {
@@ -275,7 +284,7 @@ func (w *world) Lines(ctx context.Context, user presence.User) ([]presence.Line,
 	defer w.mu.Unlock()
 	var lines []presence.Line
 	for _, e := range user.Endpoints {
-		if l, ok := w.people[user.TeamsID].lines[e]; ok {
+		if l, ok := w.people[user.TeamsID].lines[e]; ok && (w.unreadable == nil || !w.unreadable(e)) {
 			lines = append(lines, l)
 		}
 	}
@@ -310,13 +319,29 @@ func (w *world) client(id string, a presence.Availability, x presence.Activity) 
 	})
 }
 
-func (w *world) line(id string, state presence.LineState, dnd bool) {
+// line changes the first telephone of a person.
+func (w *world) line(id string, state presence.LineState, dnd bool) { w.lineOf(id, 0, state, dnd) }
+
+func (w *world) lineOf(id string, telephone int, state presence.LineState, dnd bool) {
 	w.mu.Lock()
 	s := w.people[id]
-	e := s.user.Endpoints[0]
+	e := s.user.Endpoints[telephone]
 	s.lines[e] = presence.Line{Endpoint: e, State: state, DoNotDisturb: dnd}
 	w.mu.Unlock()
 	w.tell(id, "phone")
+}
+
+// secondTelephone gives a person one more telephone, before the bridge starts.
+func (w *world) secondTelephone(id string) {
+	s := w.people[id]
+	e := s.user.Endpoints[0] + "0"
+	s.user.Endpoints = append(s.user.Endpoints, e)
+	s.lines[e] = presence.Line{Endpoint: e, State: presence.LineIdle}
+	for i, u := range w.roster.Users {
+		if u.TeamsID == id {
+			w.roster.Users[i] = s.user
+		}
+	}
 }
 
 func (w *world) setStatus(id string, status presence.Status) {

@@ -150,8 +150,7 @@ func (b *Bridge) writeStatus(ctx context.Context, id string) error {
 	case refused(err):
 		st.attempt = statusWrite{}
 	default:
-		// It may have taken effect: ask before anything is concluded from it.
-		st.shownAt = time.Time{}
+		st.statusUncertain(now)
 	}
 	b.wroteLocked(p, toMiCollab, &w, err, now)
 	b.evaluateLocked(p, now)
