@@ -18,16 +18,10 @@ type listed[T any] []any
 func (e listed[T]) all() iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for _, x := range e {
-			var zero T
-			switch x := x.(type) {
-			case T:
-				if !yield(x, nil) {
-					return
-				}
-			case error:
-				if !yield(zero, x) {
-					return
-				}
+			entry, ok := x.(T)
+			err, _ := x.(error)
+			if (ok || err != nil) && !yield(entry, err) {
+				return
 			}
 		}
 	}
