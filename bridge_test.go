@@ -656,3 +656,18 @@ func TestRegularReadingBacksOffWhileThrottled(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+func TestUserWithoutTelephoneDoesNotWaitAfterAStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		w.roster.Users[0].Endpoints = nil
+		w.client("ada", presence.Busy, presence.ActivityBusy)
+		stop := w.startNow(&Options{Direction: Bidirectional, SessionLifetime: 4 * time.Hour})
+		time.Sleep(time.Minute)
+		assert.Equal(t, presence.StatusBusy, w.status("ada"), "no session of an earlier run can be left after the clearing")
+		e, err := w.bridge.Explain("ada")
+		require.NoError(t, err)
+		assert.Equal(t, BlockNoEndpoint, e.TeamsBlock)
+		require.NoError(t, stop())
+	})
+}

@@ -119,9 +119,10 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 	switch {
 	case !r.phoneToTeams:
 		d.blocks[toTeams] = r.teamsBlock
-		// What the bridge itself opened goes when the flow is switched off; what
-		// an earlier run may have opened lapses by itself.
-		if v.sessionHeld() {
+		// What the bridge opened goes when the flow is switched off. What an earlier
+		// run may have opened goes too where it would hold MiCollab back; elsewhere
+		// it lapses by itself.
+		if v.sessionHeld() || r.teamsToMiCollab {
 			effect = presence.Clear
 		}
 	case v.phone.at.IsZero():
