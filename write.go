@@ -11,19 +11,25 @@ import (
 	"github.com/presencebridge/presencebridge/presence"
 )
 
-// writeTeams carries out what is wanted of Teams for one user at this moment,
-// which may be something else than when the user was queued, or nothing.
+// wantedLocked returns what is wanted of the destination for one user at this
+// moment, which may be something else than when the user was queued, or nothing.
+func (b *Bridge) wantedLocked(id string, destination int, now time.Time) (p *person, next action) {
+	p = b.people[id]
+	if p == nil {
+		return nil, action{}
+	}
+	b.evaluateLocked(p, now)
+	if !p.waits(b.writing[destination], now).IsZero() {
+		return p, action{}
+	}
+	return p, p.verdict.actions[destination]
+}
+
+// writeTeams carries out what is wanted of Teams for one user.
 func (b *Bridge) writeTeams(ctx context.Context, id string) error {
 	b.mu.Lock()
-	p := b.people[id]
-	if p == nil {
-		b.mu.Unlock()
-		return errIdle
-	}
-	now := time.Now()
-	b.evaluateLocked(p, now)
-	next := p.verdict.actions[toTeams]
-	if next.kind == doNothing || !p.waits(b.teamsWrite, now).IsZero() {
+	p, next := b.wantedLocked(id, toTeams, time.Now())
+	if next.kind == doNothing {
 		b.mu.Unlock()
 		return errIdle
 	}
@@ -113,18 +119,12 @@ func refused(err error) bool {
 	return false
 }
 
-// writeStatus carries out what is wanted of MiCollab for one user at this moment.
+// writeStatus carries out what is wanted of MiCollab for one user.
 func (b *Bridge) writeStatus(ctx context.Context, id string) error {
-	b.mu.Lock()
-	p := b.people[id]
-	if p == nil {
-		b.mu.Unlock()
-		return errIdle
-	}
 	began := time.Now()
-	b.evaluateLocked(p, began)
-	next := p.verdict.actions[toMiCollab]
-	if next.kind == doNothing || !p.waits(b.statusWrite, began).IsZero() {
+	b.mu.Lock()
+	p, next := b.wantedLocked(id, toMiCollab, began)
+	if next.kind == doNothing {
 		b.mu.Unlock()
 		return errIdle
 	}
