@@ -174,8 +174,10 @@ func checkSubscriptionID(op operation, id string) error {
 }
 
 // Subscriptions returns the presence subscriptions that the token's user has
-// through this application, or through others too where Subscription.Read.All is
-// granted. The users are those of its filter. Other subscriptions are left out.
+// through this application. The users are those of its filter. Other
+// subscriptions are left out, and so are those through other applications, which
+// Microsoft Graph lists too where Subscription.Read.All is granted: whoever makes
+// room for a new subscription must not delete what belongs to somebody else.
 func (c *Client) Subscriptions(ctx context.Context) ([]presence.Subscription, error) {
 	builder := c.subscriptions()
 	first, err := builder.ToGetRequestInformation(ctx, nil)
@@ -192,7 +194,7 @@ func (c *Client) Subscriptions(ctx context.Context) ([]presence.Subscription, er
 			return nil, err
 		}
 		for _, w := range page.items {
-			if _, ok := watchedUsers(w.Resource); ok {
+			if _, ok := watchedUsers(w.Resource); ok && w.isOf(c.clientID) {
 				all = append(all, w.subscription(time.Time{}))
 			}
 		}
@@ -203,9 +205,16 @@ func (c *Client) Subscriptions(ctx context.Context) ([]presence.Subscription, er
 // wireSubscription is one subscription as the service writes it.
 type wireSubscription struct {
 	ID              string   `json:"id"`
+	ApplicationID   string   `json:"applicationId"`
 	Resource        string   `json:"resource"`
 	NotificationURL string   `json:"notificationUrl"`
 	ExpiresAt       wireTime `json:"expirationDateTime"`
+}
+
+// isOf reports whether the subscription is the application's, which it is too
+// where the service does not say.
+func (w wireSubscription) isOf(clientID string) bool {
+	return w.ApplicationID == "" || strings.EqualFold(w.ApplicationID, clientID)
 }
 
 // subscription returns the subscription, with the end that was asked for where

@@ -36,15 +36,16 @@ func TestSubscriptionTellsTheEndThatTheServiceGave(t *testing.T) {
 	}
 }
 
-func TestSubscriptionsAreThoseOfPresence(t *testing.T) {
+func TestSubscriptionsAreThoseOfPresenceAndOfThisApplication(t *testing.T) {
 	c, w := newTestClient(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("$skiptoken") != "" {
-			_, _ = io.WriteString(w, `{"value":[{"id":"3","resource":"communications/presences/`+bob+`","expirationDateTime":"2026-03-21T10:45:00.123Z"}]}`)
+			_, _ = io.WriteString(w, `{"value":[{"id":"3","applicationId":"`+application+`","resource":"communications/presences/`+bob+`","expirationDateTime":"2026-03-21T10:45:00.123Z"}]}`)
 			return
 		}
 		_, _ = io.WriteString(w, `{"value":[
 			{"id":"1","resource":"/communications/presences?$filter=id in ('`+ann+`', '`+bob+`')","notificationUrl":"https://bridge.test","expirationDateTime":"2026-03-21T10:45:00Z","clientState":"secret"},
-			{"id":"2","resource":"users/x/messages"},{"resource":"communications/presences/x"}
+			{"id":"2","resource":"users/x/messages"},{"resource":"communications/presences/x"},
+			{"id":"4","applicationId":"5d6c7b8a-0000-4000-8000-000000000009","resource":"communications/presences/`+bob+`"}
 		],"@odata.nextLink":"http://graph.test/v1.0/subscriptions?$skiptoken=2"}`)
 	}, nil)
 	got, err := c.Subscriptions(t.Context())
