@@ -259,10 +259,15 @@ func (a *Authorizer) claims(idToken string) (IDTokenClaims, error) {
 		PreferredUsername string `json:"preferred_username"`
 		Name              string `json:"name"`
 	}
-	if _, _, err := jwt.NewParser().ParseUnverified(idToken, &wire); err != nil || !slices.Contains(wire.Audience, a.endpoint.clientID) {
+	if _, _, err := jwt.NewParser().ParseUnverified(idToken, &wire); err != nil || !slices.ContainsFunc(wire.Audience, a.isAudience) {
 		return IDTokenClaims{}, &Error{Operation: tokenOperation, kind: ErrMalformed}
 	}
 	return IDTokenClaims{wire.ObjectID, wire.TenantID, wire.PreferredUsername, wire.Name}, nil
+}
+
+// isAudience compares without regard to case: the client id is a GUID.
+func (a *Authorizer) isAudience(audience string) bool {
+	return strings.EqualFold(audience, a.endpoint.clientID)
 }
 
 // AdminConsentURL returns the URL where an administrator of the tenant consents

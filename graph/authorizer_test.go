@@ -106,6 +106,18 @@ func TestIDTokenOfAnotherApplicationIsRefused(t *testing.T) {
 	}
 }
 
+func TestIDTokenOfTheApplicationIsKnownWhateverTheCaseOfItsID(t *testing.T) {
+	const registered = "ab000000-0000-4000-8000-00000000cdef"
+	w := &wire{handler: answer(200, `{"access_token":"a","id_token":"`+idToken(t, registered)+`"}`)}
+	a, err := NewAuthorizer(tenant, strings.ToUpper(registered), clientSecret, "https://bridge.test/callback", &AuthorizerOptions{
+		Cloud: testCloud(), HTTPClient: &http.Client{Transport: w},
+	})
+	require.NoError(t, err)
+	grant, err := a.Exchange(t.Context(), "code-1", presence.NewSecret("verifier-1"))
+	require.NoError(t, err)
+	assert.Equal(t, ann, grant.IDTokenClaims.ObjectID)
+}
+
 func TestCallbackTellsTheOutcome(t *testing.T) {
 	values := func(s string) url.Values {
 		v, err := url.ParseQuery(s)

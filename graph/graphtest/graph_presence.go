@@ -3,6 +3,7 @@ package graphtest
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -178,7 +179,7 @@ func (s *Server) postPresence(c *call) (int, any, *graphFault) {
 	if f := s.write(c, &request); f != nil {
 		return 0, nil, f
 	}
-	if request.SessionID != c.caller.applicationID {
+	if !strings.EqualFold(request.SessionID, c.caller.applicationID) {
 		return 0, nil, badRequest(messageSessionID)
 	}
 	wanted := request.session()
@@ -197,7 +198,7 @@ func (s *Server) postClearPresence(c *call) (int, any, *graphFault) {
 	if f := s.write(c, &request); f != nil {
 		return 0, nil, f
 	}
-	if request.SessionID != c.caller.applicationID {
+	if !strings.EqualFold(request.SessionID, c.caller.applicationID) {
 		return 0, nil, badRequest(messageSessionID)
 	}
 	return written(c.id, s.clearSession(c.id, c.caller.applicationID))

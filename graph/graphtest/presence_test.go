@@ -201,7 +201,7 @@ func TestSessionsOfSeveralApplicationsAreIndependent(t *testing.T) {
 		require.Equal(w, http.StatusOK, status)
 		w.assertShows("DoNotDisturb/Presenting", annID)
 		w.app = first
-		status, _ = w.do(w.appToken(), "POST", "users/"+annID+"/presence/clearPresence", map[string]any{"sessionId": first.ClientID})
+		status, _ = w.do(w.appToken(), "POST", "users/"+annID+"/presence/clearPresence", map[string]any{"sessionId": strings.ToUpper(first.ClientID)})
 		require.Equal(w, http.StatusOK, status)
 		w.assertShows("DoNotDisturb/Presenting", annID)
 		time.Sleep(5 * time.Minute)
