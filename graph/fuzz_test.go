@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,59 @@ func FuzzSubscriptions(f *testing.F) {
 			for _, id := range w.subscription(time.Time{}).UserIDs {
 				require.True(t, isIdentifier(id), "%q goes into the next filter", id)
 			}
+		}
+	})
+}
+
+func FuzzUsers(f *testing.F) {
+	f.Add([]byte(`{"value":[{"id":"` + ann + `","userPrincipalName":"ann@contoso.test","mail":null,"accountEnabled":true}],"@odata.nextLink":"http://graph.test/v1.0/users?$skiptoken=2"}`))
+	f.Add([]byte(`{"value":[{"id":7},null,{},"x",{"id":"1","accountEnabled":"yes"}]}`))
+	f.Add([]byte(`{"@odata.nextLink":{},"value":[]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		page, skipped, _, err := decodePage(bytes.NewReader(body), usableUser)
+		require.GreaterOrEqual(t, skipped, 0)
+		if err != nil {
+			return
+		}
+		for _, w := range page {
+			require.NotEmpty(t, w.user().ID)
+		}
+	})
+}
+
+func FuzzCallback(f *testing.F) {
+	f.Add("code=c&state=s")
+	f.Add("admin_consent=True&tenant=" + tenant + "&state=s")
+	f.Add("error=access_denied&error_description=AADSTS65004%3A+User+declined&state=s&code=c&admin_consent=True")
+	f.Add("error=%3Cscript%3E&error_description=AADSTS0")
+	f.Fuzz(func(t *testing.T, query string) {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		cb, err := ParseCallback(values)
+		if err == nil {
+			require.True(t, !cb.Code.IsZero() || cb.AdminConsent, "nothing is not taken for a consent")
+			require.Empty(t, values.Get("error"))
+			return
+		}
+		require.False(t, cb.AdminConsent)
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		harmless(t, e)
+	})
+}
+
+func FuzzIDToken(f *testing.F) {
+	f.Add("eyJhbGciOiJub25lIn0.eyJhdWQiOiIxIn0.")
+	f.Add("eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOlsiMjIyMjIyMjItMjIyMi0yMjIyLTIyMjItMjIyMjIyMjIyMjIyIl19.eA")
+	f.Add("x.y.z")
+	a := &Authorizer{endpoint: &endpoint{clientID: application}}
+	f.Fuzz(func(t *testing.T, token string) {
+		claims, err := a.claims(token)
+		if err != nil {
+			require.ErrorIs(t, err, ErrMalformed)
+			require.Zero(t, claims)
 		}
 	})
 }
