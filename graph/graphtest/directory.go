@@ -58,13 +58,13 @@ type Application struct {
 	// Certificates are those whose keys may sign client assertions.
 	Certificates []*x509.Certificate
 	// ApplicationPermissions are the app roles. Default, for nil: those of
-	// Mitel's administration guide (R3.3). An empty slice is none.
+	// Mitel's administration guide. An empty slice is none.
 	ApplicationPermissions []string
 	// DelegatedPermissions are the scopes. Default, for nil: those of Mitel's
-	// administration guide (R3.3). An empty slice is none.
+	// administration guide. An empty slice is none.
 	DelegatedPermissions []string
 	// RedirectURIs are the reply addresses. As at Entra, the port of a loopback
-	// address is not compared. Default, for nil: Mitel's three (R3.2), and
+	// address is not compared. Default, for nil: Mitel's three, and
 	// /callback on http://localhost and http://127.0.0.1.
 	RedirectURIs []string
 	// ConsentPending means that no administrator has consented yet: app-only

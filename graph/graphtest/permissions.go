@@ -57,7 +57,7 @@ func findPermission(name string) (permission, bool) {
 }
 
 // defaultApplicationPermissions and defaultDelegatedPermissions are those that
-// Mitel's administration guide has the administrator grant (R3.3).
+// Mitel's administration guide has the administrator grant.
 func defaultApplicationPermissions() []string {
 	return []string{"Presence.ReadWrite.All", "User.Read.All", "Application.Read.All"}
 }
