@@ -37,7 +37,6 @@ type Bridge struct {
 
 	mu        sync.Mutex
 	started   bool
-	startedAt time.Time
 	stopping  bool
 	direction Direction
 	people    map[string]*person // by Entra object id
@@ -173,19 +172,19 @@ func (b *Bridge) Run(ctx context.Context) error {
 		b.mu.Unlock()
 		return ErrRunning
 	}
-	b.started, b.startedAt = true, time.Now()
+	b.started = true
 	b.mu.Unlock()
+	if stop, err := b.metrics.observe(b); err == nil {
+		defer stop()
+	} else {
+		// People are kept in step all the same.
+		b.opts.Logger.Error("the gauges are missing", "bridge", b.opts.Name, "error", err)
+	}
 
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
-	start := func(f func(context.Context)) {
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			f(work)
-		}()
-	}
+	start := func(f func(context.Context)) { running.Go(func() { f(work) }) }
 	for _, l := range b.lanes {
 		for range l.workers {
 			start(l.run)
@@ -199,9 +198,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	<-ctx.Done()
 	cancel()
 	running.Wait()
-	err := b.cleanUp(context.WithoutCancel(ctx))
-	b.metrics.stop()
-	return err
+	return b.cleanUp(context.WithoutCancel(ctx))
 }
 
 // cleanUp clears the open sessions, unless they are to be kept.
@@ -231,9 +228,7 @@ func (b *Bridge) cleanUp(ctx context.Context) error {
 		next    = make(chan string)
 	)
 	for range b.opts.Workers {
-		running.Add(1)
-		go func() {
-			defer running.Done()
+		running.Go(func() {
 			for id := range next {
 				if err := b.clearUntil(ctx, id); err != nil {
 					mu.Lock()
@@ -241,7 +236,7 @@ func (b *Bridge) cleanUp(ctx context.Context) error {
 					mu.Unlock()
 				}
 			}
-		}()
+		})
 	}
 	for _, id := range open {
 		next <- id

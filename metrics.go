@@ -3,6 +3,7 @@ package presencebridge
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -13,11 +14,13 @@ import (
 
 // metrics are the bridge's instruments. None carries anything of a person.
 type metrics struct {
-	writes   metric.Int64Counter
-	reads    metric.Int64Counter
-	latency  metric.Float64Histogram
-	name     attribute.KeyValue
-	observer metric.Registration
+	writes  metric.Int64Counter
+	reads   metric.Int64Counter
+	latency metric.Float64Histogram
+	users   metric.Int64ObservableGauge
+	waiting metric.Int64ObservableGauge
+	meter   metric.Meter
+	name    attribute.KeyValue
 }
 
 func newMetrics(b *Bridge, provider metric.MeterProvider) (*metrics, error) {
@@ -25,7 +28,7 @@ func newMetrics(b *Bridge, provider metric.MeterProvider) (*metrics, error) {
 		provider = otel.GetMeterProvider()
 	}
 	meter := provider.Meter("github.com/presencebridge/presencebridge")
-	m := &metrics{name: attribute.String("bridge", b.opts.Name)}
+	m := &metrics{meter: meter, name: attribute.String("bridge", b.opts.Name)}
 	var faults []error
 	var err error
 	keep := func(e error) { faults = append(faults, e) }
@@ -35,27 +38,29 @@ func newMetrics(b *Bridge, provider metric.MeterProvider) (*metrics, error) {
 	keep(err)
 	m.latency, err = meter.Float64Histogram("presencebridge.latency", metric.WithUnit("s"), metric.WithDescription("Time from the notification to the end of the write that it caused."))
 	keep(err)
-	users, err := meter.Int64ObservableGauge("presencebridge.users", metric.WithDescription("Users by condition: in step, blocked, and how many have an open Teams session."))
+	m.users, err = meter.Int64ObservableGauge("presencebridge.users", metric.WithDescription("Users by condition: in step, blocked, and how many have an open Teams session."))
 	keep(err)
-	waiting, err := meter.Int64ObservableGauge("presencebridge.waiting", metric.WithDescription("Users that wait for a request, by connection."))
+	m.waiting, err = meter.Int64ObservableGauge("presencebridge.waiting", metric.WithDescription("Users that wait for a request, by connection."))
 	keep(err)
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
-	}
-	m.observer, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		for condition, n := range b.conditions() {
-			o.ObserveInt64(users, int64(n), metric.WithAttributes(m.name, attribute.String("condition", condition)))
-		}
-		for _, l := range b.lanes {
-			o.ObserveInt64(waiting, int64(l.depth()), metric.WithAttributes(m.name, attribute.String("connection", l.name)))
-		}
-		return nil
-	}, users, waiting)
-	return m, err
+	return m, errors.Join(faults...)
 }
 
-// stop ends the observation of the gauges.
-func (m *metrics) stop() { _ = m.observer.Unregister() }
+// observe lets the gauges tell of the bridge until stop is called.
+func (m *metrics) observe(b *Bridge) (stop func(), err error) {
+	registration, err := m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for condition, n := range b.conditions() {
+			o.ObserveInt64(m.users, int64(n), metric.WithAttributes(m.name, attribute.String("condition", condition)))
+		}
+		for _, l := range b.lanes {
+			o.ObserveInt64(m.waiting, int64(l.depth()), metric.WithAttributes(m.name, attribute.String("connection", l.name)))
+		}
+		return nil
+	}, m.users, m.waiting)
+	if err != nil {
+		return nil, fmt.Errorf("presencebridge: the gauges cannot be observed: %w", err)
+	}
+	return func() { _ = registration.Unregister() }, nil
+}
 
 // conditions counts the users by condition.
 func (b *Bridge) conditions() map[string]int {
