@@ -73,7 +73,8 @@ type Options struct {
 	// Mitel does not publish. Default: [DefaultPresentityCodec].
 	Presentities PresentityCodec
 	// MeterProvider takes the metrics presencebridge.cloudlink.requests and
-	// presencebridge.cloudlink.throttled. Default: none are recorded.
+	// presencebridge.cloudlink.throttled. Default: the global provider of
+	// OpenTelemetry, which does nothing until one is installed.
 	MeterProvider metric.MeterProvider
 }
 

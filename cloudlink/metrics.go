@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/metric/noop"
 )
 
 const meterName = "github.com/presencebridge/presencebridge/cloudlink"
@@ -18,7 +18,7 @@ type meters struct {
 
 func newMeters(provider metric.MeterProvider) (meters, error) {
 	if provider == nil {
-		provider = noop.NewMeterProvider()
+		provider = otel.GetMeterProvider()
 	}
 	meter := provider.Meter(meterName)
 	requests, err1 := meter.Int64Counter("presencebridge.cloudlink.requests",
@@ -38,7 +38,7 @@ func (m meters) throttle(ctx context.Context, status int) {
 
 func newWebhookMeters(provider metric.MeterProvider) (received, refused metric.Int64Counter, err error) {
 	if provider == nil {
-		provider = noop.NewMeterProvider()
+		provider = otel.GetMeterProvider()
 	}
 	meter := provider.Meter(meterName)
 	received, err1 := meter.Int64Counter("presencebridge.cloudlink.webhooks",

@@ -41,7 +41,8 @@ type Options struct {
 	// status), presencebridge.graph.request.duration in seconds,
 	// presencebridge.graph.throttled, presencebridge.graph.throttle.wait in seconds and
 	// presencebridge.graph.skipped (items of an answer that could not be used).
-	// Default: none are made.
+	// Default: the global provider of OpenTelemetry, which does nothing until one
+	// is installed.
 	MeterProvider metric.MeterProvider
 }
 

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/metric/noop"
 )
 
 // instruments are the metrics of one client.
@@ -19,7 +19,7 @@ type instruments struct {
 
 func newInstruments(provider metric.MeterProvider) (*instruments, error) {
 	if provider == nil {
-		provider = noop.NewMeterProvider()
+		provider = otel.GetMeterProvider()
 	}
 	meter := provider.Meter(instrumentationName)
 	var (
