@@ -17,6 +17,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/presencebridge/presencebridge/presence"
 )
@@ -40,7 +41,8 @@ type WebhookHandlerOptions struct {
 	// block. Default: none.
 	Refused func(Refusal)
 	// MeterProvider takes the metrics presencebridge.cloudlink.webhooks and
-	// presencebridge.cloudlink.webhooks.refused. Default: none are recorded.
+	// presencebridge.cloudlink.webhooks.refused. Default: the global provider of
+	// OpenTelemetry, which does nothing until one is installed.
 	MeterProvider metric.MeterProvider
 }
 
@@ -162,7 +164,7 @@ func NewWebhookHandler(opts *WebhookHandlerOptions) *WebhookHandler {
 	var err error
 	if h.received, h.refused, err = newWebhookMeters(h.opts.MeterProvider); err != nil {
 		h.opts.Logger.Warn("CloudLink webhook metrics are not recorded", "error", err)
-		h.received, h.refused, _ = newWebhookMeters(nil)
+		h.received, h.refused, _ = newWebhookMeters(noop.NewMeterProvider())
 	}
 	return h
 }
@@ -247,7 +249,7 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusAccepted)
 	for _, reg := range receivers {
-		if err := notify(reg.Notify, event); err != nil {
+		if err := contain(reg.Notify, event); err != nil {
 			h.opts.Logger.ErrorContext(ctx, "A receiver of CloudLink notifications panicked", "subscription", event.SubscriptionID, "panic", err)
 			h.refuse(ctx, Refusal{Time: time.Now(), Reason: RefusedPanic, Status: http.StatusAccepted, SubscriptionID: event.SubscriptionID, Topic: event.Topic})
 			continue
@@ -349,19 +351,22 @@ func (h *WebhookHandler) refuse(ctx context.Context, r Refusal) {
 	// What a stranger sent is cut short and quoted by %q.
 	h.opts.Logger.Log(ctx, level, "CloudLink notification refused", "reason", string(r.Reason), "status", r.Status,
 		"subscription", fmt.Sprintf("%.64q", r.SubscriptionID), "topic", fmt.Sprintf("%.64q", r.Topic))
-	if h.opts.Refused != nil {
-		h.opts.Refused(r)
+	if h.opts.Refused == nil {
+		return
+	}
+	if err := contain(h.opts.Refused, r); err != nil {
+		h.opts.Logger.ErrorContext(ctx, "WebhookHandlerOptions.Refused panicked", "panic", err)
 	}
 }
 
-// notify contains a panic of the receiver, which must not take the server's
-// answer to others with it.
-func notify(receive func(Event), e Event) (err error) {
+// contain turns a panic of the embedder's function into an error: it must not
+// take the answer, or what is still to be handed to others, with it.
+func contain[T any](f func(T), v T) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%T", p)
 		}
 	}()
-	receive(e)
+	f(v)
 	return nil
 }

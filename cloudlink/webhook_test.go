@@ -231,6 +231,17 @@ func TestPanicOfAReceiverIsContained(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestPanicOfTheRefusedHookIsContained(t *testing.T) {
+	var log bytes.Buffer
+	h := NewWebhookHandler(&WebhookHandlerOptions{
+		Logger: slog.New(slog.NewTextHandler(&log, nil)), Refused: func(Refusal) { panic("canary") },
+	})
+	assert.Equal(t, 404, post(h, callPublication))
+	assert.Equal(t, map[RefusalReason]uint64{RefusedSubscription: 1}, h.Stats().Refused)
+	assert.Contains(t, log.String(), "Refused panicked")
+	assert.NotContains(t, log.String(), "canary")
+}
+
 func TestWebhookOverHTTP(t *testing.T) {
 	h := NewWebhookHandler(nil)
 	events, _, _ := register(t, h, Receiver{}, "sub-1")

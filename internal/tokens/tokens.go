@@ -4,6 +4,7 @@ package tokens
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -62,7 +63,7 @@ func (s *Source) Token(ctx context.Context) (*oauth2.Token, error) {
 func (s *Source) run(ctx context.Context, a *attempt) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	a.token, a.err = s.fetch(ctx)
+	a.token, a.err = s.obtain(ctx)
 	s.mu.Lock()
 	s.pending = nil
 	if a.err == nil {
@@ -70,6 +71,19 @@ func (s *Source) run(ctx context.Context, a *attempt) {
 	}
 	s.mu.Unlock()
 	close(a.done)
+}
+
+// obtain calls fetch, which may lead to the embedder's own code. A panic there
+// would end the process, because this goroutine is nobody else's, so it becomes
+// the error of all who wait.
+func (s *Source) obtain(ctx context.Context) (token *oauth2.Token, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// The value may hold anything, a token too.
+			token, err = nil, fmt.Errorf("tokens: obtaining a token panicked with a %T", p)
+		}
+	}()
+	return s.fetch(ctx)
 }
 
 // Invalidate drops the cached token if its value is accessToken: a service has

@@ -54,6 +54,30 @@ func token(t *testing.T, s *tokens.Source) string {
 	return tok.AccessToken
 }
 
+func TestPanicIsTheErrorOfAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := true
+		s := tokens.New(early, func(context.Context) (*oauth2.Token, error) {
+			time.Sleep(latency)
+			if broken {
+				panic("canary")
+			}
+			return &oauth2.Token{AccessToken: "token"}, nil
+		})
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				_, err := s.Token(t.Context())
+				assert.ErrorContains(t, err, "panicked")
+				assert.NotContains(t, err.Error(), "canary")
+			})
+		}
+		wg.Wait()
+		broken = false
+		assert.Equal(t, "token", token(t, s), "a panic does not end the source")
+	})
+}
+
 func TestSourceFetchesOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, s := newSource()
