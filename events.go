@@ -52,9 +52,12 @@ const (
 // Write is one request that changed, or in a dry run would have changed,
 // something. Together the writes are an audit trail: each comes with its cause.
 type Write struct {
-	Time        time.Time     `json:"time"`
-	User        presence.User `json:"user"`
-	Destination Destination   `json:"destination"`
+	// Time is when the request began.
+	Time time.Time `json:"time"`
+	// User is for whom it was.
+	User presence.User `json:"user"`
+	// Destination is where it went.
+	Destination Destination `json:"destination"`
 	// Operation is "set", "renew" or "clear" for Teams and "set" for MiCollab.
 	Operation string `json:"operation"`
 	// Session is what was set or renewed in Teams, or which session was cleared.
@@ -63,8 +66,9 @@ type Write struct {
 	Status   presence.Status `json:"status,omitempty"`
 	Previous presence.Status `json:"previous,omitempty"`
 	// Rule is the row of the mapping table that was applied; empty for a renewal.
-	Rule  string `json:"rule,omitempty"`
-	Cause Cause  `json:"cause"`
+	Rule string `json:"rule,omitempty"`
+	// Cause is why it was made.
+	Cause Cause `json:"cause"`
 	// Duration is how long the request took.
 	Duration time.Duration `json:"duration"`
 	// DryRun: nothing was sent.
@@ -78,7 +82,9 @@ type Write struct {
 
 // Observation is a reading of one side that showed something new.
 type Observation struct {
+	// Time is when the reading ended.
 	Time time.Time
+	// User is whose state it is.
 	User presence.User
 	// Side is "phone", "teams" or "micollab"; the field that fits it is set.
 	Side     string
@@ -86,12 +92,14 @@ type Observation struct {
 	Presence presence.Presence
 	Status   presence.Status
 	// Own: the Teams presence is, as far as can be told, the bridge's own doing.
-	Own     bool
+	Own bool
+	// Trigger is what led to the reading.
 	Trigger Trigger
 }
 
 // RosterChange tells that the roster was read and differs from the one before.
 type RosterChange struct {
+	// Time is when the roster was read.
 	Time time.Time
 	// Added and Removed are Entra object ids.
 	Added, Removed []string

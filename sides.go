@@ -39,6 +39,8 @@ type Teams interface {
 // SessionBounder is implemented by a [Teams] that limits the lifetime of a
 // session. [New] refuses a lifetime outside its bounds.
 type SessionBounder interface {
+	// SessionBounds returns the shortest and the longest lifetime that SetPresence
+	// takes.
 	SessionBounds() (shortest, longest time.Duration)
 }
 

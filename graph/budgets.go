@@ -8,8 +8,10 @@ import (
 
 // Limit is a number of requests, or of Entra's resource units, per time.
 type Limit struct {
+	// Requests is how many are allowed within Window.
 	Requests int
-	Window   time.Duration
+	// Window is the length of time, wherever it is laid.
+	Window time.Duration
 }
 
 // Limits are the throttle limits of one application in one tenant

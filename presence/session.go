@@ -6,8 +6,10 @@ import "fmt"
 // Teams in a presence session of its own, beside those of the person's Teams
 // clients. The zero Session is no session.
 type Session struct {
+	// Availability is the coarse state.
 	Availability Availability `json:"availability"`
-	Activity     Activity     `json:"activity"`
+	// Activity is the fine state that goes with it.
+	Activity Activity `json:"activity"`
 }
 
 // Sessions returns the five combinations that an application may set, and no

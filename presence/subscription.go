@@ -54,9 +54,12 @@ const (
 
 // Lifecycle is a lifecycle notification of a subscription.
 type Lifecycle struct {
+	// SubscriptionID is the subscription it speaks of.
 	SubscriptionID string
-	TenantID       string
-	Event          LifecycleEvent
+	// TenantID is the Entra tenant.
+	TenantID string
+	// Event is what is said of the subscription.
+	Event LifecycleEvent
 	// ExpiresAt is the end of the subscription as the notification tells it;
 	// zero where it does not.
 	ExpiresAt time.Time

@@ -32,10 +32,15 @@ func NewNetwork() *Network { return memnet.New() }
 type Control = double.Control
 
 // Reply is what a [Control] makes of a request. The zero Reply passes the
-// request on unchanged.
+// request on unchanged. Its fields: Delay (a duration) comes before everything
+// else; Drop closes the connection without an answer; Status, if not 0, is
+// answered in place of the double, with Header and Body; After lets the double do
+// its work first, so that a write takes effect and its answer is lost.
 type Reply = double.Reply
 
-// Request is one request that the double received.
+// Request is one request that the double received: its Time, Method, Path (with
+// the query), Header, Body, and the Status that was answered, 0 where the
+// connection was dropped.
 type Request = double.Request
 
 // Options are the settings of a [Server]; the zero value of each field is its default.

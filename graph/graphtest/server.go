@@ -27,10 +27,16 @@ func NewNetwork() *Network { return memnet.New() }
 // of it, or nil to leave it alone. It may read the body.
 type Control = double.Control
 
-// Reply is what a [Control] makes of a request.
+// Reply is what a [Control] makes of a request. The zero Reply passes the
+// request on unchanged. Its fields: Delay (a duration) comes before everything
+// else; Drop closes the connection without an answer; Status, if not 0, is
+// answered in place of the double, with Header and Body; After lets the double do
+// its work first, so that a write takes effect and its answer is lost.
 type Reply = double.Reply
 
-// Request is one request that the double received.
+// Request is one request that the double received: its Time, Method, Path (with
+// the query), Header, Body, and the Status that was answered, 0 where the
+// connection was dropped.
 type Request = double.Request
 
 // Match returns a control that gives reply to the requests of a method (empty:
