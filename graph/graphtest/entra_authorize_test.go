@@ -63,7 +63,7 @@ func TestAuthorizationCode(t *testing.T) {
 		id := claimsOf(w, body["id_token"].(string))
 		assert.Equal(w, "monitor@example.test", id["preferred_username"])
 		assert.Equal(w, "Monitor", id["name"])
-		assert.Equal(w, []any{w.app.ClientID}, id["aud"])
+		assert.Equal(w, w.app.ClientID, id["aud"])
 		assert.Equal(w, "n", id["nonce"])
 		assert.Equal(w, w.LoginURL()+"/"+w.TenantID()+"/v2.0", id["iss"])
 

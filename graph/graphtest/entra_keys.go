@@ -29,6 +29,9 @@ func keyID(key *rsa.PublicKey) string {
 // claims are what the double writes into its tokens and reads back from them.
 type claims struct {
 	jwt.RegisteredClaims
+	// Audience takes the place of the list in the registered claims: Entra
+	// writes one text.
+	Audience      string   `json:"aud"`
 	Version       string   `json:"ver"`
 	TenantID      string   `json:"tid"`
 	ObjectID      string   `json:"oid,omitempty"`
@@ -61,9 +64,9 @@ func (s *Server) graphIssuer() string { return "https://sts.windows.net/" + s.te
 // issuer is the issuer of ID tokens and validation tokens, of version 2.0.
 func (s *Server) issuer() string { return s.login + "/" + s.tenantID + "/v2.0" }
 
-func (s *Server) registered(issuer, audience, subject string, now time.Time) jwt.RegisteredClaims {
+func (s *Server) registered(issuer, subject string, now time.Time) jwt.RegisteredClaims {
 	return jwt.RegisteredClaims{
-		Issuer: issuer, Audience: jwt.ClaimStrings{audience}, Subject: subject,
+		Issuer: issuer, Subject: subject,
 		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now),
 		ExpiresAt: jwt.NewNumericDate(now.Add(s.assume.AccessTokenLifetime)),
 	}
@@ -79,8 +82,8 @@ func directoryRoles(u User) []string {
 // appToken signs an app-only token, with the roles that were consented to.
 func (s *Server) appToken(a *application, audience, method string, now time.Time) (string, error) {
 	c := claims{
-		RegisteredClaims: s.registered(s.graphIssuer(), audience, a.servicePrincipalID, now),
-		Version:          "1.0", TenantID: s.tenantID, ObjectID: a.servicePrincipalID, ApplicationID: a.ClientID, AppName: a.Name,
+		RegisteredClaims: s.registered(s.graphIssuer(), a.servicePrincipalID, now), Audience: audience,
+		Version: "1.0", TenantID: s.tenantID, ObjectID: a.servicePrincipalID, ApplicationID: a.ClientID, AppName: a.Name,
 		AppAuth: method, IdentityType: "app", UniqueID: newToken(16),
 	}
 	if !a.ConsentPending {
@@ -92,8 +95,8 @@ func (s *Server) appToken(a *application, audience, method string, now time.Time
 // userToken signs a delegated token.
 func (s *Server) userToken(a *application, u User, audience, method string, scopes []string, now time.Time) (string, error) {
 	return s.sign(claims{
-		RegisteredClaims: s.registered(s.graphIssuer(), audience, u.ID, now),
-		Version:          "1.0", TenantID: s.tenantID, ObjectID: u.ID, ApplicationID: a.ClientID, AppName: a.Name,
+		RegisteredClaims: s.registered(s.graphIssuer(), u.ID, now), Audience: audience,
+		Version: "1.0", TenantID: s.tenantID, ObjectID: u.ID, ApplicationID: a.ClientID, AppName: a.Name,
 		AppAuth: method, IdentityType: "user", Scopes: strings.Join(scopes, " "),
 		PrincipalName: u.PrincipalName, UniqueName: u.PrincipalName, Name: u.Name, DirectoryRole: directoryRoles(u), UniqueID: newToken(16),
 	})
@@ -102,8 +105,8 @@ func (s *Server) userToken(a *application, u User, audience, method string, scop
 // idToken signs an ID token (OpenID Connect Core 1.0, section 2).
 func (s *Server) idToken(a *application, u User, nonce string, scopes set, now time.Time) (string, error) {
 	c := claims{
-		RegisteredClaims: s.registered(s.issuer(), a.ClientID, u.ID, now),
-		Version:          "2.0", TenantID: s.tenantID, ObjectID: u.ID, Nonce: nonce, DirectoryRole: directoryRoles(u), UniqueID: newToken(16),
+		RegisteredClaims: s.registered(s.issuer(), u.ID, now), Audience: a.ClientID,
+		Version: "2.0", TenantID: s.tenantID, ObjectID: u.ID, Nonce: nonce, DirectoryRole: directoryRoles(u), UniqueID: newToken(16),
 	}
 	if scopes.has("profile") {
 		c.Name, c.Preferred = u.Name, u.PrincipalName
@@ -125,7 +128,7 @@ func (s *Server) verify(token string) (*claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(c.Audience, s.isGraphResource) {
+	if !s.isGraphResource(c.Audience) {
 		return nil, errToken
 	}
 	return &c, nil

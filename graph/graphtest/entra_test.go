@@ -71,7 +71,7 @@ func TestAppOnlyToken(t *testing.T) {
 		assert.Equal(w, []any{"Presence.ReadWrite.All", "User.Read.All", "Application.Read.All"}, c["roles"])
 		assert.Equal(w, w.app.ClientID, c["appid"])
 		assert.Equal(w, w.TenantID(), c["tid"])
-		assert.Equal(w, []any{w.GraphURL()}, c["aud"])
+		assert.Equal(w, w.GraphURL(), c["aud"])
 		assert.NotContains(w, c, "scp")
 		assert.EqualValues(w, time.Now().Add(time.Hour).Unix(), c["exp"])
 	})

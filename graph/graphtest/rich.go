@@ -93,7 +93,7 @@ func (e *encryption) encrypt(userID string, state presence.Presence) (*encrypted
 // notifications come from Graph's change tracking.
 func (s *Server) validationToken(applicationID string) (string, error) {
 	return s.sign(claims{
-		RegisteredClaims: s.registered(s.issuer(), applicationID, changeTrackingAppID, time.Now()),
-		Version:          "2.0", TenantID: s.tenantID, Party: changeTrackingAppID, UniqueID: newToken(16),
+		RegisteredClaims: s.registered(s.issuer(), changeTrackingAppID, time.Now()), Audience: applicationID,
+		Version: "2.0", TenantID: s.tenantID, Party: changeTrackingAppID, UniqueID: newToken(16),
 	})
 }

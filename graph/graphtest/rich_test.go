@@ -67,7 +67,7 @@ func TestRichNotification(t *testing.T) {
 		require.Len(w, tokens, 1)
 		c := claimsOf(w, tokens[0].(string))
 		assert.Equal(w, "0bf30f3b-4a52-48df-9a82-234910c4a086", c["azp"])
-		assert.Equal(w, []any{w.app.ClientID}, c["aud"])
+		assert.Equal(w, w.app.ClientID, c["aud"])
 		assert.Equal(w, w.TenantID(), c["tid"])
 
 		status, _ := w.do(token, "PATCH", "subscriptions/"+id, map[string]any{
