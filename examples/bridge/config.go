@@ -111,6 +111,8 @@ func readSettings(top *section) *settings {
 	s.status = top.address("status")
 	if host, _, err := net.SplitHostPort(s.status); err == nil && !loopback(host) {
 		top.fail("status", "%s is not an address of this machine alone, and the status page names people: use 127.0.0.1", quote(s.status))
+	} else if sameAddress(s.listen, s.status) {
+		top.fail("status", "%s is where the bridge listens already: use another port", quote(s.status))
 	}
 	if authorities := top.contents("ca_file"); authorities != nil {
 		s.roots, _ = x509.SystemCertPool()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -72,23 +73,46 @@ func (d *document) err() error {
 
 // root parses the text and returns its one mapping.
 func (d *document) root(text []byte) *section {
-	var top yaml.Node
-	if err := yaml.Unmarshal(text, &top); err != nil {
-		// The parser's own message begins with "yaml: line N: ".
-		problem, line := strings.TrimPrefix(err.Error(), "yaml: "), 0
-		if number, rest, ok := strings.Cut(strings.TrimPrefix(problem, "line "), ": "); ok {
-			if n, err := strconv.Atoi(number); err == nil {
-				line, problem = n, rest
-			}
-		}
-		d.fail(line, "", "this is not YAML: %s", problem)
-		return &section{doc: d}
-	}
-	if len(top.Content) == 0 {
+	var top, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	err := decoder.Decode(&top)
+	if errors.Is(err, io.EOF) {
 		d.fail(0, "", "the file is empty: start from bridge.sample.yaml")
 		return &section{doc: d}
 	}
+	if err == nil {
+		switch err = decoder.Decode(&second); {
+		case err == nil:
+			d.fail(second.Line, "", "a second document begins here, and a file holds one configuration: remove it, or put it into a file of its own")
+		case errors.Is(err, io.EOF):
+			err = nil
+		}
+	}
+	if err != nil {
+		line, problem := yamlProblem(err)
+		d.fail(line, "", "this is not YAML: %s", problem)
+		return &section{doc: d}
+	}
 	return d.section("", top.Content[0])
+}
+
+// yamlProblem takes the message of the YAML package apart, which begins with
+// "yaml: line N: ", or with "yaml: " alone for the file's first line. Of what its
+// grammar expected, and not its words, it counts the lines from 0.
+func yamlProblem(err error) (line int, problem string) {
+	problem = strings.TrimPrefix(err.Error(), "yaml: ")
+	if number, rest, ok := strings.Cut(strings.TrimPrefix(problem, "line "), ": "); ok {
+		if n, err := strconv.Atoi(number); err == nil {
+			line, problem = n, rest
+		}
+	}
+	for _, expected := range []string{"',' or", "key", "'-'", "node content", "<document start>"} {
+		if strings.HasPrefix(problem, "did not find expected "+expected) {
+			line++
+			break
+		}
+	}
+	return line, problem
 }
 
 // section reads a node that must be a mapping.
@@ -435,6 +459,18 @@ func (s *section) address(name string) string {
 func validPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && strconv.FormatUint(n, 10) == port
+}
+
+// sameAddress reports whether one of the two listeners would find its port
+// taken by the other.
+func sameAddress(listen, status string) bool {
+	host, port, err := net.SplitHostPort(listen)
+	other, otherPort, otherErr := net.SplitHostPort(status)
+	if err != nil || otherErr != nil || port != otherPort || port == "0" {
+		return false
+	}
+	address, err := netip.ParseAddr(host)
+	return host == "" || host == other || err == nil && address.IsUnspecified()
 }
 
 // loopback reports whether host is this machine itself.

@@ -136,7 +136,8 @@ func introduce(out *printer, opts demoOptions, co *company, i *integration) {
 	roster := i.bridge.Roster()
 	info := func(format string, args ...any) { out.print(line{Event: lineInfo, Note: fmt.Sprintf(format, args...)}) }
 	out.print(line{Event: lineIntro, Note: fmt.Sprintf("A day of %d people, from 08:00 to 18:00 in %v.", len(co.people), opts.day)})
-	info("Doubles of Microsoft Graph and CloudLink at %s and %s.", co.graph.URL(), strings.TrimSuffix(co.cloudlink.URL(""), "//2017-09-01"))
+	info("Double of Microsoft Graph: %s", co.graph.URL())
+	info("Double of CloudLink: %s", strings.TrimSuffix(co.cloudlink.URL(""), "//2017-09-01"))
 	info("Status page: %s", co.statusURL())
 	info("%d people are kept in step. Not in both directions, or not at all:", len(roster.Users))
 	for _, r := range roster.Limited {

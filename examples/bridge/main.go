@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func runConfigured(ctx context.Context, file string, check bool, stdout, stderr io.Writer) int {
 	text, err := readBounded(file)
 	if err != nil {
-		fmt.Fprintf(stderr, "bridge: the configuration cannot be read: %v\n", err)
+		fmt.Fprintf(stderr, "bridge: the configuration cannot be read: %v: give the path of a file; bridge.sample.yaml is one to start from\n", err)
 		return exitUsage
 	}
 	s, warnings, err := load(file, text, os.LookupEnv)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -129,6 +130,7 @@ func (s *Simulator) seed(people []Person, redirectURIs []string) error {
 	s.info.Teams = TeamsInfo{
 		LoginURL: s.graph.LoginURL(), GraphURL: s.graph.GraphURL(), TenantID: s.graph.TenantID(),
 		ClientID: application.ClientID, ClientSecret: s.secrets.application.Value.Reveal(),
+		RedirectURIs: slices.Clone(application.RedirectURIs),
 		Monitor: MonitorInfo{
 			ID: monitor.ID, PrincipalName: monitor.PrincipalName, Password: monitor.Password.Reveal(),
 			ClientSecret: s.secrets.monitor.Value.Reveal(), RefreshToken: refreshToken.Reveal(),

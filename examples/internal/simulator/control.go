@@ -75,6 +75,9 @@ func decode(body []byte, into any) error {
 	case errors.Is(err, io.EOF):
 		return errors.New("the body is empty")
 	case errors.As(err, &wrong):
+		if wrong.Field == "" {
+			return fmt.Errorf("the body cannot be a JSON %s", wrong.Value)
+		}
 		return fmt.Errorf("%q cannot be a JSON %s", wrong.Field, wrong.Value)
 	case err != nil:
 		return fmt.Errorf("the body cannot be used: %s", strings.TrimPrefix(err.Error(), "json: "))

@@ -63,7 +63,7 @@ func TestBadInputSaysWhatToSendAndChangesNothing(t *testing.T) {
 	before := c.control(http.StatusOK, http.MethodGet, "/state", "")
 	tests := []struct{ path, body, want string }{
 		{"/teams", ``, "the body is empty"},
-		{"/teams", `[]`, "send JSON such as"},
+		{"/teams", `[]`, "the body cannot be a JSON array: send JSON such as"},
 		{"/teams", `{"user": "2001", "availability": "Busy"} {}`, "more than one JSON value"},
 		{"/teams", `{"user": "2001", "availability": 3}`, `"availability" cannot be a JSON number`},
 		{"/teams", `{"user": "2001", "availabilty": "Busy"}`, `unknown field "availabilty"`},

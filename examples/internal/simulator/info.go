@@ -30,6 +30,9 @@ type TeamsInfo struct {
 	TenantID     string `json:"tenantId"`
 	ClientID     string `json:"clientId"`
 	ClientSecret string `json:"clientSecret"`
+	// RedirectURIs are the reply addresses of the application. The port of a
+	// loopback address does not matter.
+	RedirectURIs []string `json:"redirectUris"`
 	// Monitor is the presence monitor.
 	Monitor MonitorInfo `json:"monitor"`
 }
@@ -80,6 +83,7 @@ type PersonInfo struct {
 func (s *Simulator) Info() Info {
 	info := s.info
 	info.CloudLink.Services = maps.Clone(info.CloudLink.Services)
+	info.Teams.RedirectURIs = slices.Clone(info.Teams.RedirectURIs)
 	info.People = slices.Clone(info.People)
 	return info
 }

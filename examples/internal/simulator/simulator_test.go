@@ -93,6 +93,8 @@ func TestCredentialsOfPeopleWork(t *testing.T) {
 
 	s, c := start(t, simulator.Options{RedirectURIs: []string{"http://localhost/signin-oidc"}})
 	teams := c.info.Teams
+	assert.Contains(t, teams.RedirectURIs, "http://localhost/signin-oidc")
+	assert.Contains(t, teams.RedirectURIs, "http://localhost/callback")
 	back, err := s.Graph().SignIn(teams.LoginURL+"/"+teams.TenantID+"/oauth2/v2.0/authorize?response_type=code&client_id="+teams.ClientID+
 		"&redirect_uri=http://localhost:5000/signin-oidc&scope=openid%20Presence.Read.All&state=s", teams.Monitor.ID)
 	require.NoError(t, err)
