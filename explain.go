@@ -24,10 +24,10 @@ type Explanation struct {
 	// Endpoints are the telephones as they were read last.
 	Endpoints []EndpointReading `json:"endpoints"`
 	// Line is the strongest of them; LineReadAt is zero if none was read.
-	Line       presence.Line `json:"line"`
+	Line       presence.Line `json:"line,omitzero"`
 	LineReadAt time.Time     `json:"lineReadAt,omitzero"`
 	// SessionRule is the row of the mapping table for the line.
-	SessionRule string `json:"sessionRule"`
+	SessionRule string `json:"sessionRule,omitempty"`
 	// Session is the bridge's own Teams session; zero if none is open.
 	Session          presence.Session `json:"session,omitzero"`
 	SessionOpenedAt  time.Time        `json:"sessionOpenedAt,omitzero"`
@@ -37,15 +37,15 @@ type Explanation struct {
 	TeamsSentence string `json:"teamsSentence,omitempty"`
 
 	// Presence is what Teams showed when it was read last.
-	Presence       presence.Presence `json:"presence"`
+	Presence       presence.Presence `json:"presence,omitzero"`
 	PresenceReadAt time.Time         `json:"presenceReadAt,omitzero"`
 	// Own: that is, as far as can be told, the bridge's own doing.
 	Own bool `json:"own"`
 	// Basis is the newest presence that is the person's own: MiCollab follows it.
-	Basis       presence.Presence `json:"basis"`
+	Basis       presence.Presence `json:"basis,omitzero"`
 	BasisReadAt time.Time         `json:"basisReadAt,omitzero"`
 	// StatusRule is the row of the mapping table for the basis.
-	StatusRule string `json:"statusRule"`
+	StatusRule string `json:"statusRule,omitempty"`
 	// Wanted is the status that MiCollab should show; empty if it is left alone.
 	Wanted presence.Status `json:"wanted,omitempty"`
 	// Shown is what MiCollab shows as far as is known.

@@ -167,6 +167,8 @@ func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
 	b.mu.Unlock()
 	if first {
 		close(b.loaded)
+		b.opts.Logger.Info("kept in step from now on; who is busy, away or in do-not-disturb already follows a little later, because an earlier run may have left that session",
+			"bridge", b.opts.Name, "users", len(roster.Users), "direction", b.Direction(), "later", b.opts.EchoWindow)
 	}
 	if !changed && len(change.Added)+len(change.Removed) == 0 {
 		return

@@ -104,7 +104,7 @@ func (o Options) validate() error {
 	case err != nil:
 		fail("the address %q is not host:port: use one such as 127.0.0.1:9400", o.Address)
 	case !local && !o.AllowRemote:
-		fail("the address %q can be reached from other machines, and the simulator hands its credentials to everybody who asks: use a loopback address such as 127.0.0.1:9400, or allow remote clients explicitly", o.Address)
+		fail("the address %q can be reached from other machines, and the simulator hands its credentials to everybody who asks: use a loopback address such as 127.0.0.1:9400, or, if that is meant, permit it with -allow-remote (AllowRemote)", o.Address)
 	case !local && o.TLS:
 		fail("the certificate is for loopback addresses and would not be valid for %q: serve HTTP there, or use a loopback address", o.Address)
 	case !local && o.URL == "" && isUnspecified(host):
