@@ -1,6 +1,7 @@
 package presencebridge
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -298,5 +299,42 @@ func TestRegularReadingBacksOffWhileThrottled(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.InDelta(t, 63, sweeps(time.Hour), 6, "and back to once a minute")
 		require.NoError(t, stop())
+	})
+}
+
+// withMissing is a Phones of which one endpoint does not exist.
+type withMissing struct{ *world }
+
+func (w withMissing) Lines(ctx context.Context, user presence.User) ([]presence.Line, error) {
+	known := user
+	known.Endpoints = user.Endpoints[:1]
+	lines, err := w.world.Lines(ctx, known)
+	return append(lines, presence.Line{Endpoint: user.Endpoints[1], State: presence.LineUnknown}), errors.Join(err, presence.ErrNotFound)
+}
+
+func TestEndpointThatDoesNotExistKeepsNobodyInACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		w.roster.Users[0].Endpoints = append(w.roster.Users[0].Endpoints, "9999")
+		sides := w.sides()
+		sides.Phones = withMissing{w}
+		b, err := New(sides, nil)
+		require.NoError(t, err)
+		w.bridge = b
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		time.Sleep(time.Minute)
+		w.line("ada", presence.LineConnected, false)
+		time.Sleep(time.Second)
+		require.Equal(t, inACall, w.session("ada"))
+		w.line("ada", presence.LineIdle, false)
+		time.Sleep(time.Second)
+		assert.Zero(t, w.session("ada"))
+		e, err := b.Explain("ada")
+		require.NoError(t, err)
+		require.NotEmpty(t, e.Failures, "and Explain names the endpoint's fault")
+		cancel()
+		require.NoError(t, <-done)
 	})
 }

@@ -48,7 +48,9 @@ type SessionBounder interface {
 // package cloudlink is one. Its method is called concurrently.
 type Phones interface {
 	// Lines reads the line state of each of the user's endpoints. It returns
-	// what it could read even with an error, which then speaks of the others.
+	// what it could read even with an error, which then speaks of the others. An
+	// endpoint that does not exist is returned as unknown besides, because one that
+	// is missing keeps the bridge from concluding that no call is under way.
 	Lines(ctx context.Context, user presence.User) ([]presence.Line, error)
 }
 

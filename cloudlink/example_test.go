@@ -64,7 +64,7 @@ func ExampleClient_Lines() {
 	fmt.Println(lines, presence.Strongest(lines...))
 	fmt.Println(errors.Is(err, presence.ErrNotFound), "2099 is not a telephone")
 	// Output:
-	// [held] held
+	// [held unknown] held
 	// true 2099 is not a telephone
 }
 

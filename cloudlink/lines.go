@@ -97,7 +97,9 @@ const maxLinesInFlight = 4
 
 // Lines reads the line state of each of the user's endpoints, in their order.
 // It returns those that it could read even with an error, which then names the
-// others and joins their errors. A user without endpoints has no lines.
+// others and joins their errors. An endpoint that CloudLink does not know is in
+// both: nobody can be in a call on it, so its state is unknown and does not keep
+// the others from being acted on. A user without endpoints has no lines.
 func (c *Client) Lines(ctx context.Context, user presence.User) ([]presence.Line, error) {
 	var (
 		lines  = make([]presence.Line, len(user.Endpoints))
@@ -118,7 +120,7 @@ func (c *Client) Lines(ctx context.Context, user presence.User) ([]presence.Line
 	wg.Wait()
 	read := lines[:0]
 	for i, l := range lines {
-		if faults[i] == nil {
+		if faults[i] == nil || errors.Is(faults[i], presence.ErrNotFound) && !errors.Is(faults[i], ErrNoSuchRoute) {
 			read = append(read, l)
 		}
 	}

@@ -61,6 +61,18 @@ func TestLinesReturnWhatCouldBeRead(t *testing.T) {
 	assert.Empty(t, lines)
 }
 
+func TestEndpointThatDoesNotExistIsUnknown(t *testing.T) {
+	transport := httpmock.NewMockTransport()
+	base := "https://media.api.mitel.io/2017-09-01/endpoints/"
+	transport.RegisterResponder(http.MethodGet, base+"2001", httpmock.NewStringResponder(200, `{"endpointId":"2001","state":"idle"}`))
+	transport.RegisterResponder(http.MethodGet, base+"2002", httpmock.NewStringResponder(404, `{"name":"NotFound","message":"no such endpoint"}`))
+	c := testClient(t, nil, func(o *Options) { o.HTTPClient = &http.Client{Transport: transport} })
+	lines, err := c.Lines(t.Context(), presence.User{Endpoints: []string{"2001", "2002"}})
+	assert.Equal(t, []presence.Line{{Endpoint: "2001", State: presence.LineIdle}, {Endpoint: "2002", State: presence.LineUnknown}}, lines)
+	require.ErrorIs(t, err, presence.ErrNotFound, "and somebody is to be told")
+	assert.ErrorContains(t, err, `"2002"`)
+}
+
 func TestLinesAreReadAFewAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int32
