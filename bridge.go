@@ -50,6 +50,8 @@ type Bridge struct {
 	overflow  map[string]bool
 	syncs     map[*syncRun]struct{}
 	directory Health // of the directory
+	// emptySince is since when the directory lists nobody, against the roster.
+	emptySince time.Time
 
 	// watching is held while the watcher is told whom to watch, so that it is told
 	// in order.

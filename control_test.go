@@ -231,3 +231,36 @@ func TestDirectoryFaultIsTriedAgainAndShown(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+func TestDirectoryThatSuddenlyListsNobodyIsNotBelievedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		stop := w.start(nil)
+		w.line("ada", presence.LineConnected, false)
+		time.Sleep(time.Second)
+		full := w.roster
+		w.mu.Lock()
+		w.roster = presence.Roster{}
+		w.mu.Unlock()
+		w.bridge.RefreshRoster()
+		time.Sleep(10 * time.Minute)
+		assert.Equal(t, inACall, w.session("ada"), "nobody is dropped for one odd answer")
+		h := w.bridge.Health()[0]
+		assert.Equal(t, StateFailing, h.State)
+		require.ErrorIs(t, h.Err, ErrEmptyRoster)
+
+		w.mu.Lock()
+		w.roster = full
+		w.mu.Unlock()
+		time.Sleep(3 * time.Minute)
+		assert.Equal(t, StateHealthy, w.bridge.Health()[0].State)
+
+		w.mu.Lock()
+		w.roster = presence.Roster{}
+		w.mu.Unlock()
+		time.Sleep(2*w.bridge.opts.DirectoryInterval + w.bridge.opts.MaxBackoff + time.Minute)
+		assert.Empty(t, w.bridge.Roster().Users, "a directory that keeps saying so is believed")
+		assert.Zero(t, w.session("ada"))
+		require.NoError(t, stop())
+	})
+}

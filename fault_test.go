@@ -333,7 +333,7 @@ func TestNotificationThatCameBeforeTheReadingIsNotMissed(t *testing.T) {
 
 func TestCauseIsWhatLedToTheWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "ada")
+		w := newWorld(t, "ada", "bob")
 		stop := w.start(nil)
 		w.line("ada", presence.LineConnected, false)
 		w.client("ada", presence.Away, presence.ActivityAway)
@@ -363,7 +363,7 @@ func TestCauseIsWhatLedToTheWrite(t *testing.T) {
 		roster := w.roster
 		w.setFault(failing("clear", 1, presence.ErrForbidden))
 		w.mu.Lock()
-		w.roster = presence.Roster{}
+		w.roster = presence.Roster{Users: roster.Users[1:]}
 		w.mu.Unlock()
 		w.bridge.RefreshRoster()
 		time.Sleep(100 * time.Millisecond)

@@ -64,7 +64,33 @@ func (b *Bridge) readRoster(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.applyRoster(roster, time.Now())
+	now := time.Now()
+	if err := b.checkEmpty(roster, now); err != nil {
+		return err
+	}
+	b.applyRoster(roster, now)
+	return nil
+}
+
+// ErrEmptyRoster is the error of a directory that suddenly lists nobody.
+var ErrEmptyRoster = errors.New("presencebridge: the directory suddenly lists nobody: check the roles and permissions of both sides' clients")
+
+// checkEmpty refuses a roster without users where there were some, until the
+// directory has said so for its interval: a client that lost its permission may
+// be answered with an empty list, and everybody's presence must not go with it.
+func (b *Bridge) checkEmpty(roster presence.Roster, now time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(roster.Users) > 0 || len(b.roster.Users) == 0 {
+		b.emptySince = time.Time{}
+		return nil
+	}
+	if b.emptySince.IsZero() {
+		b.emptySince = now
+	}
+	if until := b.emptySince.Add(b.opts.DirectoryInterval); now.Before(until) {
+		return fmt.Errorf("%w: it is believed if it goes on until %s", ErrEmptyRoster, until.Format(time.RFC3339))
+	}
 	return nil
 }
 
