@@ -180,7 +180,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		defer stop()
 	} else {
 		// People are kept in step all the same.
-		b.opts.Logger.Error("the gauges are missing", "bridge", b.opts.Name, "error", err)
+		b.opts.Logger.ErrorContext(ctx, "the gauges are missing", "bridge", b.opts.Name, "error", err)
 	}
 
 	work, cancel := context.WithCancel(ctx)
