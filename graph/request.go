@@ -66,9 +66,8 @@ func isSubscriptionWrite(name string) bool {
 // URL meanwhile, for up to ten seconds.
 const attemptTimeout = 30 * time.Second
 
-// newHTTPClient returns a client that waits for budgets and repeats reads above
-// the transport of base, and bounds each attempt below them: a timeout of the
-// client itself would count the waiting.
+// newHTTPClient returns a client on the transport of base, whose timeout, if it
+// has one, bounds each attempt.
 func newHTTPClient(base *http.Client, opts throttle.Options) *http.Client {
 	timeout := attemptTimeout
 	if base != nil {
@@ -77,44 +76,7 @@ func newHTTPClient(base *http.Client, opts throttle.Options) *http.Client {
 			timeout = base.Timeout
 		}
 	}
-	if opts.Base == nil {
-		opts.Base = http.DefaultTransport
-	}
-	opts.Base = &bounded{opts.Base, timeout}
-	return &http.Client{
-		Transport: throttle.NewTransport(opts),
-		// Neither Graph nor the token endpoint redirects; whoever does is not
-		// to be followed with a token.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// bounded bounds each attempt, its answer's body included.
-type bounded struct {
-	base    http.RoundTripper
-	timeout time.Duration
-}
-
-func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(req.Context(), b.timeout)
-	resp, err := b.base.RoundTrip(req.WithContext(ctx))
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	resp.Body = &cancelBody{resp.Body, cancel}
-	return resp, nil
-}
-
-type cancelBody struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-func (b *cancelBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.cancel()
-	return err
+	return throttle.NewClient(timeout, opts)
 }
 
 type operationKey struct{}
