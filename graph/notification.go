@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/presencebridge/presencebridge/internal/secret"
 	"github.com/presencebridge/presencebridge/presence"
 	"go.opentelemetry.io/otel/metric"
 )
@@ -388,7 +389,7 @@ func (h *NotificationHandler) handOver(ctx context.Context, d *delivery) {
 		if p := recover(); p != nil {
 			h.counts.panics.Add(1)
 			h.log.ErrorContext(ctx, "graph: the receiver of a notification panicked; the notification is lost to it",
-				"panic", panicText(p), "stack", string(debug.Stack()))
+				"panic", secret.PanicText(p), "stack", string(debug.Stack()))
 		}
 	}()
 	switch {
@@ -397,18 +398,6 @@ func (h *NotificationHandler) handOver(ctx context.Context, d *delivery) {
 	case d.to.receiver.Lifecycle != nil:
 		d.to.receiver.Lifecycle(d.lifecycle)
 	}
-}
-
-// panicText describes a panic without printing a value that might hold a
-// secret: only the runtime's own errors and the type of anything else.
-func panicText(p any) string {
-	if err, ok := p.(interface {
-		error
-		RuntimeError()
-	}); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", p)
 }
 
 func (h *NotificationHandler) refuseRequest(ctx context.Context, w http.ResponseWriter, status int, reason RefusalReason) {
@@ -435,7 +424,7 @@ func (h *NotificationHandler) report(ctx context.Context, r Refusal) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.counts.panics.Add(1)
-			h.log.ErrorContext(ctx, "graph: NotificationHandlerOptions.Refused panicked", "panic", panicText(p), "stack", string(debug.Stack()))
+			h.log.ErrorContext(ctx, "graph: NotificationHandlerOptions.Refused panicked", "panic", secret.PanicText(p), "stack", string(debug.Stack()))
 		}
 	}()
 	h.refused(r)

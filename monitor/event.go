@@ -3,12 +3,12 @@ package monitor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"slices"
 	"time"
 
+	"github.com/presencebridge/presencebridge/internal/secret"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -259,20 +259,8 @@ func (e Event) attrs() []slog.Attr {
 func (m *Monitor) contain(ctx context.Context, what string, f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.log.ErrorContext(ctx, "monitor: a call panicked", "call", what, "panic", panicText(p), "stack", string(debug.Stack()))
+			m.log.ErrorContext(ctx, "monitor: a call panicked", "call", what, "panic", secret.PanicText(p), "stack", string(debug.Stack()))
 		}
 	}()
 	f()
-}
-
-// panicText describes a panic without printing a value that might hold a
-// secret: only the runtime's own errors and the type of anything else.
-func panicText(p any) string {
-	if err, ok := p.(interface {
-		error
-		RuntimeError()
-	}); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", p)
 }

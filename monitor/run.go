@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/presencebridge/presencebridge/internal/secret"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -107,8 +108,8 @@ func linger(ctx context.Context, d time.Duration) (context.Context, func()) {
 func (m *Monitor) do(ctx context.Context, planned step) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.log.ErrorContext(ctx, "monitor: a step panicked", "step", string(planned.do), "panic", panicText(p), "stack", string(debug.Stack()))
-			m.fail(ctx, planned.do, fmt.Errorf("monitor: %s subscription: panic: %s", planned.do, panicText(p)))
+			m.log.ErrorContext(ctx, "monitor: a step panicked", "step", string(planned.do), "panic", secret.PanicText(p), "stack", string(debug.Stack()))
+			m.fail(ctx, planned.do, fmt.Errorf("monitor: %s subscription: panic: %s", planned.do, secret.PanicText(p)))
 		}
 	}()
 	switch planned.do {
