@@ -278,17 +278,24 @@ func (b *Bridge) fire(observed []Observation) {
 	}
 }
 
+// beginReading begins a reading of one user, unless there is no need for it any more.
+func (b *Bridge) beginReading(id string, kind int, now time.Time) (user presence.User, cause Cause, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.people[id]
+	if p == nil || p.removed || kind == ofStatus && !p.rules.teamsToMiCollab {
+		return presence.User{}, Cause{}, false
+	}
+	return p.user, p.begin(kind, now), true
+}
+
 // readLines reads the telephones of one user.
 func (b *Bridge) readLines(ctx context.Context, id string) error {
 	began := time.Now()
-	b.mu.Lock()
-	p := b.people[id]
-	if p == nil || p.removed {
-		b.mu.Unlock()
+	user, cause, ok := b.beginReading(id, ofLines, began)
+	if !ok {
 		return errIdle
 	}
-	user, cause := p.user, p.begin(ofLines, began)
-	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
 	defer cancel()
 	lines, err := b.sides.Phones.Lines(ctx, user)
@@ -326,14 +333,10 @@ func unreadLine(user presence.User, lines []presence.Line) error {
 // readStatus reads what MiCollab shows for one user.
 func (b *Bridge) readStatus(ctx context.Context, id string) error {
 	began := time.Now()
-	b.mu.Lock()
-	p := b.people[id]
-	if p == nil || p.removed || !p.rules.teamsToMiCollab {
-		b.mu.Unlock()
+	user, cause, ok := b.beginReading(id, ofStatus, began)
+	if !ok {
 		return errIdle
 	}
-	user, cause := p.user, p.begin(ofStatus, began)
-	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
 	defer cancel()
 	status, err := b.sides.Statuses.Status(ctx, user)
