@@ -9,35 +9,20 @@ import (
 	"github.com/presencebridge/presencebridge/presence"
 )
 
-// What Entra's error codes mean, for those that a caller acts on. An [*Error]
-// matches them with [errors.Is] and has a sentence on what to do ([Error.Remedy]).
+// What Entra's error codes mean, beside those refusals that package presence
+// names. An [*Error] matches them with [errors.Is] and has a sentence on what to
+// do ([Error.Remedy]).
 //
 // Microsoft documents the codes as a diagnosis that may change
 // (learn.microsoft.com/entra/identity-platform/reference-error-codes), so a code
 // that is not known here still matches by its OAuth error.
 var (
-	// ErrInvalidSecret: the client secret is not one of the application's.
-	ErrInvalidSecret = errors.New("invalid client secret")
-	// ErrSecretExpired: the client secret has ended.
-	ErrSecretExpired = errors.New("client secret expired")
 	// ErrSecretMissing: neither a client secret nor an assertion was sent.
 	ErrSecretMissing = errors.New("client secret missing")
-	// ErrAppNotFound: the tenant has no such application.
-	ErrAppNotFound = errors.New("application not found")
-	// ErrAppDisabled: the application is disabled in the tenant.
-	ErrAppDisabled = errors.New("application disabled")
-	// ErrTenantNotFound: there is no such tenant.
-	ErrTenantNotFound = errors.New("tenant not found")
 	// ErrWrongTenant: the account, code or token belongs to another tenant.
 	ErrWrongTenant = errors.New("wrong tenant")
 	// ErrWrongCloud: the application or account belongs to another cloud.
 	ErrWrongCloud = errors.New("wrong cloud")
-	// ErrConsentMissing: a permission has not been consented to. It is also
-	// matched by presence.ErrForbidden.
-	ErrConsentMissing = errors.New("consent missing")
-	// ErrSignInRequired: the account must sign in again, interactively. Every
-	// refused grant matches it, those below included.
-	ErrSignInRequired = errors.New("sign-in required")
 	// ErrGrantRevoked: the refresh token was revoked.
 	ErrGrantRevoked = errors.New("grant revoked")
 	// ErrGrantExpired: the refresh token has ended.
@@ -50,13 +35,6 @@ var (
 	ErrRedirectURIMismatch = errors.New("redirect URI mismatch")
 	// ErrInvalidScope: a scope does not exist.
 	ErrInvalidScope = errors.New("invalid scope")
-	// ErrMFARequired: the sign-in needs a second factor.
-	ErrMFARequired = errors.New("multi-factor authentication required")
-	// ErrAccountBlocked: the account cannot sign in: unknown, locked, disabled,
-	// not assigned, or its password is wrong or has expired.
-	ErrAccountBlocked = errors.New("account blocked")
-	// ErrConditionalAccess: a policy of the tenant forbids the sign-in.
-	ErrConditionalAccess = errors.New("blocked by conditional access")
 	// ErrRequestLoop: Entra takes the requests for a loop. It is also matched by
 	// presence.ErrThrottled.
 	ErrRequestLoop = errors.New("request loop")
@@ -89,71 +67,71 @@ func diagnose(code int) (diagnosis, bool) {
 	unauthorized := presence.ErrUnauthorized
 	switch code {
 	case 7000215:
-		return is("the client secret is not valid", remedySecret, ErrInvalidSecret, unauthorized)
+		return is("the client secret is not valid", remedySecret, presence.ErrInvalidSecret, unauthorized)
 	case 7000222:
-		return is("the client secret has expired", remedySecret, ErrSecretExpired, unauthorized)
+		return is("the client secret has expired", remedySecret, presence.ErrSecretExpired, unauthorized)
 	case 7000218:
 		return is("the request has no client secret and no client assertion", "configure the client secret or the certificate", ErrSecretMissing, unauthorized)
 	case 7000112:
-		return is("the application is disabled", "enable the application for sign-in under Enterprise applications in Entra", ErrAppDisabled, unauthorized)
+		return is("the application is disabled", "enable the application for sign-in under Enterprise applications in Entra", presence.ErrAppDisabled, unauthorized)
 	case 700016:
-		return is("the tenant has no such application", remedyApp, ErrAppNotFound, unauthorized)
+		return is("the tenant has no such application", remedyApp, presence.ErrAppNotFound, unauthorized)
 	case 90002:
-		return is("there is no such tenant", "check the tenant id and the cloud", ErrTenantNotFound, unauthorized)
+		return is("there is no such tenant", "check the tenant id and the cloud", presence.ErrTenantNotFound, unauthorized)
 	case 700005:
-		return is("the code or refresh token belongs to another tenant", remedyTenant, ErrWrongTenant, ErrSignInRequired, unauthorized)
+		return is("the code or refresh token belongs to another tenant", remedyTenant, ErrWrongTenant, presence.ErrSignInRequired, unauthorized)
 	case 50020:
-		return is("the account belongs to another tenant", remedyTenant, ErrWrongTenant, ErrSignInRequired, unauthorized)
+		return is("the account belongs to another tenant", remedyTenant, ErrWrongTenant, presence.ErrSignInRequired, unauthorized)
 	case 50194:
 		return is("the application is not made for several tenants", "configure the tenant's own id in place of common", ErrWrongTenant, unauthorized)
 	case 900382, 90038:
 		return is("the tenant belongs to another cloud", remedyCloud, ErrWrongCloud, unauthorized)
 	case 65001:
-		return is("consent to the application's permissions is missing", remedyConsent, ErrConsentMissing, ErrSignInRequired, presence.ErrForbidden)
+		return is("consent to the application's permissions is missing", remedyConsent, presence.ErrConsentMissing, presence.ErrSignInRequired, presence.ErrForbidden)
 	case 65004:
-		return is("the user declined consent", remedyConsent, ErrConsentMissing, ErrSignInRequired, presence.ErrForbidden)
+		return is("the user declined consent", remedyConsent, presence.ErrConsentMissing, presence.ErrSignInRequired, presence.ErrForbidden)
 	case 90094:
-		return is("an administrator's consent is needed", remedyConsent, ErrConsentMissing, ErrSignInRequired, presence.ErrForbidden)
+		return is("an administrator's consent is needed", remedyConsent, presence.ErrConsentMissing, presence.ErrSignInRequired, presence.ErrForbidden)
 	case 50173:
-		return is("the grant was revoked", remedySignIn, ErrGrantRevoked, ErrSignInRequired, unauthorized)
+		return is("the grant was revoked", remedySignIn, ErrGrantRevoked, presence.ErrSignInRequired, unauthorized)
 	case 70000:
-		return is("the grant is not valid any more", remedySignIn, ErrGrantRevoked, ErrSignInRequired, unauthorized)
+		return is("the grant is not valid any more", remedySignIn, ErrGrantRevoked, presence.ErrSignInRequired, unauthorized)
 	case 700082, 70008:
-		return is("the refresh token has expired because it was not used", remedySignIn, ErrGrantExpired, ErrSignInRequired, unauthorized)
+		return is("the refresh token has expired because it was not used", remedySignIn, ErrGrantExpired, presence.ErrSignInRequired, unauthorized)
 	case 70043:
-		return is("the refresh token has expired by the tenant's sign-in frequency policy", remedySignIn, ErrGrantExpired, ErrSignInRequired, unauthorized)
+		return is("the refresh token has expired by the tenant's sign-in frequency policy", remedySignIn, ErrGrantExpired, presence.ErrSignInRequired, unauthorized)
 	case 54005:
-		return is("the authorization code was used before", "begin the sign-in anew", ErrCodeUsed, ErrSignInRequired, unauthorized)
+		return is("the authorization code was used before", "begin the sign-in anew", ErrCodeUsed, presence.ErrSignInRequired, unauthorized)
 	case 501481:
-		return is("the code verifier does not belong to the authorization code", "begin the sign-in anew", ErrVerifierMismatch, ErrSignInRequired, unauthorized)
+		return is("the code verifier does not belong to the authorization code", "begin the sign-in anew", ErrVerifierMismatch, presence.ErrSignInRequired, unauthorized)
 	case 50011:
 		return is("the redirect URI is not registered", "add the redirect URI to the application in Entra, exactly as configured here", ErrRedirectURIMismatch, presence.ErrInvalid)
 	case 70011:
 		return is("a scope does not exist", "check the names of the permissions", ErrInvalidScope, presence.ErrInvalid)
 	case 50076:
-		return is("a second factor is required", remedyMFA, ErrMFARequired, ErrSignInRequired, unauthorized)
+		return is("a second factor is required", remedyMFA, presence.ErrMFARequired, presence.ErrSignInRequired, unauthorized)
 	case 50079:
-		return is("the account must enrol for a second factor", remedyMFA, ErrMFARequired, ErrSignInRequired, unauthorized)
+		return is("the account must enrol for a second factor", remedyMFA, presence.ErrMFARequired, presence.ErrSignInRequired, unauthorized)
 	case 50074:
-		return is("strong authentication is required", remedyMFA, ErrMFARequired, ErrSignInRequired, unauthorized)
+		return is("strong authentication is required", remedyMFA, presence.ErrMFARequired, presence.ErrSignInRequired, unauthorized)
 	case 50034:
-		return is("the account does not exist in the tenant", "check the user principal name", ErrAccountBlocked, ErrSignInRequired, unauthorized)
+		return is("the account does not exist in the tenant", "check the user principal name", presence.ErrAccountBlocked, presence.ErrSignInRequired, unauthorized)
 	case 50053:
-		return is("the account is locked", "unlock the account, then sign it in again", ErrAccountBlocked, ErrSignInRequired, unauthorized)
+		return is("the account is locked", "unlock the account, then sign it in again", presence.ErrAccountBlocked, presence.ErrSignInRequired, unauthorized)
 	case 50055:
-		return is("the account's password has expired", "change the password, then sign the account in again", ErrAccountBlocked, ErrSignInRequired, unauthorized)
+		return is("the account's password has expired", "change the password, then sign the account in again", presence.ErrAccountBlocked, presence.ErrSignInRequired, unauthorized)
 	case 50057:
-		return is("the account is disabled", "enable the account, then sign it in again", ErrAccountBlocked, ErrSignInRequired, unauthorized)
+		return is("the account is disabled", "enable the account, then sign it in again", presence.ErrAccountBlocked, presence.ErrSignInRequired, unauthorized)
 	case 50105:
-		return is("the account is not assigned to the application", "assign the account to the application under Enterprise applications in Entra", ErrAccountBlocked, ErrSignInRequired, unauthorized)
+		return is("the account is not assigned to the application", "assign the account to the application under Enterprise applications in Entra", presence.ErrAccountBlocked, presence.ErrSignInRequired, unauthorized)
 	case 50126:
-		return is("the user name or the password is wrong", remedySignIn, ErrAccountBlocked, ErrSignInRequired, unauthorized)
+		return is("the user name or the password is wrong", remedySignIn, presence.ErrAccountBlocked, presence.ErrSignInRequired, unauthorized)
 	case 53000:
-		return is("a policy demands a compliant device", remedyAccess, ErrConditionalAccess, ErrSignInRequired, unauthorized)
+		return is("a policy demands a compliant device", remedyAccess, presence.ErrConditionalAccess, presence.ErrSignInRequired, unauthorized)
 	case 53003:
-		return is("conditional access blocks the sign-in", remedyAccess, ErrConditionalAccess, ErrSignInRequired, unauthorized)
+		return is("conditional access blocks the sign-in", remedyAccess, presence.ErrConditionalAccess, presence.ErrSignInRequired, unauthorized)
 	case 530032:
-		return is("a security policy blocks the sign-in", remedyAccess, ErrConditionalAccess, ErrSignInRequired, unauthorized)
+		return is("a security policy blocks the sign-in", remedyAccess, presence.ErrConditionalAccess, presence.ErrSignInRequired, unauthorized)
 	case 50196:
 		return is("Entra takes the requests for a loop", "wait, and find what asks for tokens again and again", ErrRequestLoop, presence.ErrThrottled)
 	default:
@@ -174,13 +152,13 @@ func diagnoseOAuth(code string) (diagnosis, bool) {
 	case "unauthorized_client":
 		return is("the application may not obtain tokens", remedyApp, presence.ErrUnauthorized)
 	case "invalid_grant":
-		return is("the grant is not accepted", remedySignIn, ErrSignInRequired, presence.ErrUnauthorized)
+		return is("the grant is not accepted", remedySignIn, presence.ErrSignInRequired, presence.ErrUnauthorized)
 	case "interaction_required", "login_required":
-		return is("the account must sign in", remedySignIn, ErrSignInRequired, presence.ErrUnauthorized)
+		return is("the account must sign in", remedySignIn, presence.ErrSignInRequired, presence.ErrUnauthorized)
 	case "consent_required":
-		return is("consent to the application's permissions is missing", remedyConsent, ErrConsentMissing, ErrSignInRequired, presence.ErrForbidden)
+		return is("consent to the application's permissions is missing", remedyConsent, presence.ErrConsentMissing, presence.ErrSignInRequired, presence.ErrForbidden)
 	case "access_denied":
-		return is("the sign-in or the consent was refused", remedyConsent, ErrSignInRequired, presence.ErrForbidden)
+		return is("the sign-in or the consent was refused", remedyConsent, presence.ErrSignInRequired, presence.ErrForbidden)
 	case "invalid_scope":
 		return is("a scope does not exist", "check the names of the permissions", ErrInvalidScope, presence.ErrInvalid)
 	case "invalid_request", "unsupported_grant_type", "unsupported_response_type", "invalid_resource":

@@ -133,7 +133,7 @@ func TestCallbackTellsTheOutcome(t *testing.T) {
 	assert.Equal(t, Callback{State: "s", AdminConsent: true, TenantID: tenant}, cb)
 
 	cb, err = ParseCallback(values("error=access_denied&error_description=AADSTS65004%3A+User+declined&state=s&code=c&admin_consent=True"))
-	require.ErrorIs(t, err, ErrConsentMissing)
+	require.ErrorIs(t, err, presence.ErrConsentMissing)
 	assert.Equal(t, Callback{State: "s"}, cb)
 
 	_, err = ParseCallback(values("state=s"))

@@ -195,13 +195,13 @@ func TestMonitorHoldsOneSubscription(t *testing.T) {
 	assert.Equal(t, subscription.ID, notification.SubscriptionID)
 
 	later := time.Now().Add(59 * time.Minute)
-	renewed, err := monitor.RenewSubscription(ctx, subscription.ID, later)
+	renewed, err := monitor.RenewSubscription(ctx, subscription.ID, presence.SubscriptionRenewal{ExpiresAt: later})
 	require.NoError(t, err)
 	assert.WithinDuration(t, later, renewed.ExpiresAt, time.Second)
 	require.NoError(t, monitor.ReauthorizeSubscription(ctx, subscription.ID))
 	require.NoError(t, monitor.DeleteSubscription(ctx, subscription.ID))
 	require.ErrorIs(t, monitor.DeleteSubscription(ctx, subscription.ID), presence.ErrNotFound)
-	_, err = monitor.RenewSubscription(ctx, subscription.ID, later)
+	_, err = monitor.RenewSubscription(ctx, subscription.ID, presence.SubscriptionRenewal{ExpiresAt: later})
 	require.ErrorIs(t, err, presence.ErrNotFound)
 }
 
@@ -237,14 +237,14 @@ func TestEndOfASecretOrAGrantIsNamed(t *testing.T) {
 	_, err = credential(secret).Token(t.Context())
 	require.NoError(t, err)
 	_, err = credential(presence.NewSecret("wrong")).Token(t.Context())
-	require.ErrorIs(t, err, graph.ErrInvalidSecret)
+	require.ErrorIs(t, err, presence.ErrInvalidSecret)
 	c.RevokeRefreshTokens(c.monitor.ID)
 	_, err = credential(secret).Token(t.Context())
 	require.ErrorIs(t, err, graph.ErrGrantRevoked)
-	require.ErrorIs(t, err, graph.ErrSignInRequired)
+	require.ErrorIs(t, err, presence.ErrSignInRequired)
 	require.NoError(t, c.ExpireSecret(c.app.ClientID, secret))
 	_, err = credential(secret).Token(t.Context())
-	require.ErrorIs(t, err, graph.ErrSecretExpired)
+	require.ErrorIs(t, err, presence.ErrSecretExpired)
 }
 
 func TestCertificateServesInPlaceOfASecret(t *testing.T) {

@@ -152,7 +152,7 @@ func checkCertificate(certificate *x509.Certificate, key crypto.Signer) error {
 
 // NewDelegatedCredential returns a credential of a signed-in user, from the
 // refresh token that [Authorizer.Exchange] returned. When the grant ends or is
-// revoked, Token fails with an error that matches [ErrSignInRequired]. It returns
+// revoked, Token fails with an error that matches [presence.ErrSignInRequired]. It returns
 // all faults of its arguments at once, and sends nothing.
 func NewDelegatedCredential(tenantID, clientID string, secret, refreshToken presence.Secret, opts *DelegatedOptions) (*Credential, error) {
 	var o DelegatedOptions

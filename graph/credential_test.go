@@ -266,45 +266,45 @@ func TestEntrasErrorsMatchWhatTheyMean(t *testing.T) {
 		is     []error
 		not    []error
 	}{
-		{7000215, "invalid_client", 401, []error{ErrInvalidSecret, presence.ErrUnauthorized}, []error{ErrSecretExpired, ErrSignInRequired}},
-		{7000222, "invalid_client", 401, []error{ErrSecretExpired, presence.ErrUnauthorized}, []error{ErrInvalidSecret}},
+		{7000215, "invalid_client", 401, []error{presence.ErrInvalidSecret, presence.ErrUnauthorized}, []error{presence.ErrSecretExpired, presence.ErrSignInRequired}},
+		{7000222, "invalid_client", 401, []error{presence.ErrSecretExpired, presence.ErrUnauthorized}, []error{presence.ErrInvalidSecret}},
 		{7000218, "invalid_client", 401, []error{ErrSecretMissing}, nil},
-		{7000112, "unauthorized_client", 400, []error{ErrAppDisabled}, nil},
-		{700016, "unauthorized_client", 400, []error{ErrAppNotFound, presence.ErrUnauthorized}, []error{presence.ErrInvalid}},
-		{90002, "invalid_request", 400, []error{ErrTenantNotFound}, []error{presence.ErrInvalid}},
+		{7000112, "unauthorized_client", 400, []error{presence.ErrAppDisabled}, nil},
+		{700016, "unauthorized_client", 400, []error{presence.ErrAppNotFound, presence.ErrUnauthorized}, []error{presence.ErrInvalid}},
+		{90002, "invalid_request", 400, []error{presence.ErrTenantNotFound}, []error{presence.ErrInvalid}},
 		{700005, "invalid_grant", 400, []error{ErrWrongTenant}, nil},
 		{50020, "invalid_grant", 400, []error{ErrWrongTenant}, nil},
 		{50194, "invalid_request", 400, []error{ErrWrongTenant}, nil},
 		{900382, "invalid_request", 400, []error{ErrWrongCloud}, nil},
 		{90038, "invalid_request", 400, []error{ErrWrongCloud}, nil},
-		{65001, "invalid_grant", 400, []error{ErrConsentMissing, presence.ErrForbidden}, []error{presence.ErrInvalid, presence.ErrUnauthorized}},
-		{65004, "access_denied", 400, []error{ErrConsentMissing}, nil},
-		{90094, "access_denied", 400, []error{ErrConsentMissing}, nil},
-		{50173, "invalid_grant", 400, []error{ErrGrantRevoked, ErrSignInRequired, presence.ErrUnauthorized}, []error{ErrGrantExpired}},
-		{70000, "invalid_grant", 400, []error{ErrGrantRevoked, ErrSignInRequired}, nil},
-		{700082, "invalid_grant", 400, []error{ErrGrantExpired, ErrSignInRequired}, []error{ErrGrantRevoked}},
-		{70008, "invalid_grant", 400, []error{ErrGrantExpired, ErrSignInRequired}, nil},
-		{70043, "invalid_grant", 400, []error{ErrGrantExpired, ErrSignInRequired}, nil},
-		{54005, "invalid_grant", 400, []error{ErrCodeUsed, ErrSignInRequired}, nil},
+		{65001, "invalid_grant", 400, []error{presence.ErrConsentMissing, presence.ErrForbidden}, []error{presence.ErrInvalid, presence.ErrUnauthorized}},
+		{65004, "access_denied", 400, []error{presence.ErrConsentMissing}, nil},
+		{90094, "access_denied", 400, []error{presence.ErrConsentMissing}, nil},
+		{50173, "invalid_grant", 400, []error{ErrGrantRevoked, presence.ErrSignInRequired, presence.ErrUnauthorized}, []error{ErrGrantExpired}},
+		{70000, "invalid_grant", 400, []error{ErrGrantRevoked, presence.ErrSignInRequired}, nil},
+		{700082, "invalid_grant", 400, []error{ErrGrantExpired, presence.ErrSignInRequired}, []error{ErrGrantRevoked}},
+		{70008, "invalid_grant", 400, []error{ErrGrantExpired, presence.ErrSignInRequired}, nil},
+		{70043, "invalid_grant", 400, []error{ErrGrantExpired, presence.ErrSignInRequired}, nil},
+		{54005, "invalid_grant", 400, []error{ErrCodeUsed, presence.ErrSignInRequired}, nil},
 		{501481, "invalid_grant", 400, []error{ErrVerifierMismatch}, nil},
 		{50011, "invalid_request", 400, []error{ErrRedirectURIMismatch, presence.ErrInvalid}, nil},
 		{70011, "invalid_scope", 400, []error{ErrInvalidScope, presence.ErrInvalid}, nil},
-		{50076, "interaction_required", 400, []error{ErrMFARequired, ErrSignInRequired}, nil},
-		{50079, "invalid_grant", 400, []error{ErrMFARequired}, nil},
-		{50074, "invalid_grant", 400, []error{ErrMFARequired}, nil},
-		{50034, "invalid_grant", 400, []error{ErrAccountBlocked}, nil},
-		{50053, "invalid_grant", 400, []error{ErrAccountBlocked}, nil},
-		{50055, "invalid_grant", 400, []error{ErrAccountBlocked}, nil},
-		{50057, "invalid_grant", 400, []error{ErrAccountBlocked, ErrSignInRequired}, nil},
-		{50105, "invalid_grant", 400, []error{ErrAccountBlocked}, nil},
-		{50126, "invalid_grant", 400, []error{ErrAccountBlocked}, nil},
-		{53000, "interaction_required", 400, []error{ErrConditionalAccess}, nil},
-		{53003, "invalid_grant", 400, []error{ErrConditionalAccess, ErrSignInRequired}, nil},
-		{530032, "invalid_grant", 400, []error{ErrConditionalAccess}, nil},
+		{50076, "interaction_required", 400, []error{presence.ErrMFARequired, presence.ErrSignInRequired}, nil},
+		{50079, "invalid_grant", 400, []error{presence.ErrMFARequired}, nil},
+		{50074, "invalid_grant", 400, []error{presence.ErrMFARequired}, nil},
+		{50034, "invalid_grant", 400, []error{presence.ErrAccountBlocked}, nil},
+		{50053, "invalid_grant", 400, []error{presence.ErrAccountBlocked}, nil},
+		{50055, "invalid_grant", 400, []error{presence.ErrAccountBlocked}, nil},
+		{50057, "invalid_grant", 400, []error{presence.ErrAccountBlocked, presence.ErrSignInRequired}, nil},
+		{50105, "invalid_grant", 400, []error{presence.ErrAccountBlocked}, nil},
+		{50126, "invalid_grant", 400, []error{presence.ErrAccountBlocked}, nil},
+		{53000, "interaction_required", 400, []error{presence.ErrConditionalAccess}, nil},
+		{53003, "invalid_grant", 400, []error{presence.ErrConditionalAccess, presence.ErrSignInRequired}, nil},
+		{530032, "invalid_grant", 400, []error{presence.ErrConditionalAccess}, nil},
 		{50196, "invalid_grant", 400, []error{ErrRequestLoop, presence.ErrThrottled}, nil},
-		{999999, "invalid_grant", 400, []error{ErrSignInRequired, presence.ErrUnauthorized}, []error{presence.ErrInvalid}},
-		{999999, "invalid_client", 401, []error{presence.ErrUnauthorized}, []error{ErrSignInRequired}},
-		{999999, "consent_required", 400, []error{ErrConsentMissing}, nil},
+		{999999, "invalid_grant", 400, []error{presence.ErrSignInRequired, presence.ErrUnauthorized}, []error{presence.ErrInvalid}},
+		{999999, "invalid_client", 401, []error{presence.ErrUnauthorized}, []error{presence.ErrSignInRequired}},
+		{999999, "consent_required", 400, []error{presence.ErrConsentMissing}, nil},
 		{999999, "server_error", 500, []error{presence.ErrUnavailable}, nil},
 		{999999, "new_error", 400, []error{presence.ErrInvalid}, nil},
 	} {
@@ -343,9 +343,9 @@ func TestErrorOfTheTokenPassesThroughTheCall(t *testing.T) {
 	requests := &wire{handler: answer(200, "")}
 	c, err := New(tenant, application, credential, &Options{Cloud: testCloud(), HTTPClient: &http.Client{Transport: requests}})
 	require.NoError(t, err)
-	require.ErrorIs(t, c.ClearPresence(t.Context(), ann), ErrSecretExpired)
+	require.ErrorIs(t, c.ClearPresence(t.Context(), ann), presence.ErrSecretExpired)
 	_, err = c.Presences(t.Context(), []string{ann})
-	require.ErrorIs(t, err, ErrSecretExpired)
+	require.ErrorIs(t, err, presence.ErrSecretExpired)
 	assert.Empty(t, requests.all())
 }
 

@@ -80,7 +80,7 @@ func TestAnswerThatIsNoneIsAnError(t *testing.T) {
 		"user by mail":  func(ctx context.Context, c *Client) error { _, err := c.UserByMail(ctx, "a@b.test"); return err },
 		"subscriptions": func(ctx context.Context, c *Client) error { _, err := c.Subscriptions(ctx); return err },
 		"renewal": func(ctx context.Context, c *Client) error {
-			_, err := c.RenewSubscription(ctx, "s", time.Now())
+			_, err := c.RenewSubscription(ctx, "s", presence.SubscriptionRenewal{ExpiresAt: time.Now()})
 			return err
 		},
 	}

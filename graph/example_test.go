@@ -90,7 +90,7 @@ func ExampleError() {
 		return
 	}
 	_, err = credential.Token(context.Background())
-	fmt.Println(errors.Is(err, graph.ErrSecretExpired))
+	fmt.Println(errors.Is(err, presence.ErrSecretExpired))
 	fmt.Println(err)
 	// Output:
 	// true

@@ -58,7 +58,7 @@ func TestWhatCannotBeSetIsNotSent(t *testing.T) {
 		"no mail":           func(ctx context.Context, c *Client) error { _, err := c.UserByMail(ctx, " "); return err },
 		"no subscription":   func(ctx context.Context, c *Client) error { return c.DeleteSubscription(ctx, "") },
 		"renewal to nowhere": func(ctx context.Context, c *Client) error {
-			_, err := c.RenewSubscription(ctx, "s", time.Time{})
+			_, err := c.RenewSubscription(ctx, "s", presence.SubscriptionRenewal{})
 			return err
 		},
 		"preferred": func(ctx context.Context, c *Client) error {

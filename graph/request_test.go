@@ -109,7 +109,7 @@ func TestRequestsAreThoseThatMicrosoftDocuments(t *testing.T) {
 		},
 		"renew subscription": {
 			call: func(ctx context.Context, c *Client) error {
-				_, err := c.RenewSubscription(ctx, "s1", until)
+				_, err := c.RenewSubscription(ctx, "s1", presence.SubscriptionRenewal{ExpiresAt: until})
 				return err
 			},
 			answer: answer(200, subscription),

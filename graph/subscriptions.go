@@ -118,14 +118,14 @@ func isWebURL(raw string) bool {
 // subscription that has ended is presence.ErrNotFound: create it anew. The
 // result has only those fields that the service repeats. It is not repeated when
 // it fails.
-func (c *Client) RenewSubscription(ctx context.Context, id string, expiresAt time.Time) (presence.Subscription, error) {
+func (c *Client) RenewSubscription(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error) {
 	if err := checkSubscriptionID(opRenewSubscription, id); err != nil {
 		return presence.Subscription{}, err
 	}
-	if expiresAt.IsZero() {
+	if renewal.ExpiresAt.IsZero() {
 		return presence.Subscription{}, invalid(opRenewSubscription, "the end of the subscription is not set")
 	}
-	expiresAt = expiresAt.UTC()
+	expiresAt := renewal.ExpiresAt.UTC()
 	body := models.NewSubscription()
 	body.SetExpirationDateTime(&expiresAt)
 	info, err := c.subscriptions().BySubscriptionId(id).ToPatchRequestInformation(ctx, body, nil)

@@ -30,7 +30,7 @@ func TestSubscriptionTellsTheEndThatTheServiceGave(t *testing.T) {
 		})
 		require.NoError(t, err)
 		assert.Equal(t, presence.Subscription{ID: "s1", UserIDs: []string{ann}, NotificationURL: "https://bridge.test", ExpiresAt: want}, got, stamp)
-		got, err = c.RenewSubscription(t.Context(), "s1", asked)
+		got, err = c.RenewSubscription(t.Context(), "s1", presence.SubscriptionRenewal{ExpiresAt: asked})
 		require.NoError(t, err)
 		assert.Equal(t, want, got.ExpiresAt)
 	}

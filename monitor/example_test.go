@@ -3,7 +3,6 @@ package monitor_test
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/presence"
@@ -16,8 +15,8 @@ func (account) CreateSubscription(_ context.Context, req presence.SubscriptionRe
 	return presence.Subscription{ID: "7f105c7d", UserIDs: req.UserIDs, NotificationURL: req.NotificationURL, ExpiresAt: req.ExpiresAt}, nil
 }
 
-func (account) RenewSubscription(_ context.Context, id string, expiresAt time.Time) (presence.Subscription, error) {
-	return presence.Subscription{ID: id, ExpiresAt: expiresAt}, nil
+func (account) RenewSubscription(_ context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error) {
+	return presence.Subscription{ID: id, ExpiresAt: renewal.ExpiresAt}, nil
 }
 
 func (account) DeleteSubscription(context.Context, string) error { return nil }

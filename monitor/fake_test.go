@@ -100,7 +100,7 @@ func (w *world) CreateSubscription(ctx context.Context, req presence.Subscriptio
 	return answer, nil
 }
 
-func (w *world) RenewSubscription(ctx context.Context, id string, expiresAt time.Time) (presence.Subscription, error) {
+func (w *world) RenewSubscription(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error) {
 	if err := w.called(ctx, "renew %s", id); err != nil {
 		return presence.Subscription{}, err
 	}
@@ -110,7 +110,7 @@ func (w *world) RenewSubscription(ctx context.Context, id string, expiresAt time
 	if s == nil {
 		return presence.Subscription{}, errNotFound
 	}
-	s.ExpiresAt = expiresAt
+	s.ExpiresAt = renewal.ExpiresAt
 	return s.Subscription, nil
 }
 

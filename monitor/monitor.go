@@ -31,7 +31,7 @@ type Subscriptions interface {
 	CreateSubscription(ctx context.Context, req presence.SubscriptionRequest) (presence.Subscription, error)
 	// RenewSubscription moves the end of a subscription and re-authorizes it.
 	// ErrNotFound: it does not exist any more.
-	RenewSubscription(ctx context.Context, id string, expiresAt time.Time) (presence.Subscription, error)
+	RenewSubscription(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error)
 	// DeleteSubscription ends a subscription. ErrNotFound: it had ended.
 	DeleteSubscription(ctx context.Context, id string) error
 	// Subscriptions lists the presence subscriptions of this account and this

@@ -217,7 +217,7 @@ func (m *Monitor) renew(ctx context.Context) {
 	asked := time.Now().Add(m.opts.Lifetime)
 	var answer presence.Subscription
 	err := m.request(ctx, func(ctx context.Context) (err error) {
-		answer, err = m.subs.RenewSubscription(ctx, sub.ID, asked)
+		answer, err = m.subs.RenewSubscription(ctx, sub.ID, presence.SubscriptionRenewal{ExpiresAt: asked})
 		return err
 	})
 	if errors.Is(err, presence.ErrNotFound) {

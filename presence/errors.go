@@ -32,6 +32,35 @@ var (
 	ErrUnsupported = errors.New("not supported")
 )
 
+// Why Microsoft Entra refuses an application or an account, for those refusals
+// that somebody has to act on. An error of package graph that matches one of
+// them also matches [ErrUnauthorized] or [ErrForbidden].
+var (
+	// ErrInvalidSecret: the client secret is not one of the application's.
+	ErrInvalidSecret = errors.New("invalid client secret")
+	// ErrSecretExpired: the client secret has ended.
+	ErrSecretExpired = errors.New("client secret expired")
+	// ErrAppNotFound: the tenant has no such application.
+	ErrAppNotFound = errors.New("application not found")
+	// ErrAppDisabled: the application is disabled in the tenant.
+	ErrAppDisabled = errors.New("application disabled")
+	// ErrTenantNotFound: there is no such tenant.
+	ErrTenantNotFound = errors.New("tenant not found")
+	// ErrConsentMissing: a permission has not been consented to, or consent was
+	// declined.
+	ErrConsentMissing = errors.New("consent missing")
+	// ErrSignInRequired: the account must sign in again, interactively. Every
+	// refusal of an account's grant matches it, those below included.
+	ErrSignInRequired = errors.New("sign-in required")
+	// ErrMFARequired: the sign-in needs a second factor.
+	ErrMFARequired = errors.New("multi-factor authentication required")
+	// ErrAccountBlocked: the account cannot sign in: unknown, locked, disabled,
+	// not assigned, or its password is wrong or has expired.
+	ErrAccountBlocked = errors.New("account blocked")
+	// ErrConditionalAccess: a policy of the tenant forbids the sign-in.
+	ErrConditionalAccess = errors.New("blocked by conditional access")
+)
+
 // RetryAfter returns how long the service that caused err asked to wait. It
 // looks for an error in err's tree with a method RetryAfter() time.Duration
 // that returns more than zero.

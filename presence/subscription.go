@@ -26,6 +26,17 @@ type Subscription struct {
 	ExpiresAt time.Time
 }
 
+// EncryptionCertificate is the public half of a key with which Microsoft Graph
+// encrypts what it puts into notifications.
+type EncryptionCertificate struct {
+	// ID names the key; it comes back with every notification. At most 128
+	// characters.
+	ID string
+	// Certificate is an X.509 certificate in DER, with an RSA key of 2048 to 4096
+	// bits (learn.microsoft.com/graph/change-notifications-with-resource-data).
+	Certificate []byte
+}
+
 // Notification says that a person's presence has changed: look again. It
 // carries no order, and may come late, twice or never.
 type Notification struct {
@@ -78,6 +89,19 @@ type SubscriptionRequest struct {
 	ClientState Secret
 	// ExpiresAt is the wished end, at most [MaxSubscriptionLifetime] from now.
 	ExpiresAt time.Time
+	// Encryption asks for notifications that carry the presence, encrypted with
+	// this certificate. Nil: they only name the user.
+	Encryption *EncryptionCertificate
+}
+
+// SubscriptionRenewal is what is asked of Microsoft Graph to let a subscription
+// live on.
+type SubscriptionRenewal struct {
+	// ExpiresAt is the wished end, at most [MaxSubscriptionLifetime] from now.
+	ExpiresAt time.Time
+	// Encryption, if set, takes the place of the certificate that the subscription
+	// had. Only for a subscription that was created with one.
+	Encryption *EncryptionCertificate
 }
 
 // Receiver takes what arrives for one subscription. Its functions are called
