@@ -26,7 +26,7 @@
 //   - A gap is never silent. Whenever notifications may have been lost, the sink
 //     is told which users to read once a subscription is in place again.
 //   - Nobody is dropped silently. Users beyond the capacity are returned by
-//     SetUsers and named in the [Snapshot].
+//     SetUsers and named in the [SubscriptionSnapshot].
 //   - Nothing is left behind. When Run's context ends, the subscription is
 //     deleted, unless [Options.KeepOnStop] says otherwise.
 //

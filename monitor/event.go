@@ -95,34 +95,34 @@ type Event struct {
 	NextAt time.Time
 }
 
-// State is the condition of a monitor in one word.
-type State string
+// Condition is what a subscription is at, in one word.
+type Condition string
 
-// The states of a monitor.
+// The conditions of a subscription.
 const (
-	// StateStopped: Run is not running.
-	StateStopped State = "stopped"
-	// StateNoUsers: there is nobody to watch, so there is no subscription.
-	StateNoUsers State = "no users"
-	// StateCreating: the subscription is about to be created, or replaced
+	// ConditionStopped: Run is not running.
+	ConditionStopped Condition = "stopped"
+	// ConditionNoUsers: there is nobody to watch, so there is no subscription.
+	ConditionNoUsers Condition = "no users"
+	// ConditionCreating: the subscription is about to be created, or replaced
 	// because other users are to be watched.
-	StateCreating State = "creating"
-	// StateSubscribed: all is well.
-	StateSubscribed State = "subscribed"
-	// StateFailing: a step fails and is repeated. While the snapshot shows a
+	ConditionCreating Condition = "creating"
+	// ConditionSubscribed: all is well.
+	ConditionSubscribed Condition = "subscribed"
+	// ConditionFailing: a step fails and is repeated. While the snapshot shows a
 	// subscription, notifications may still arrive.
-	StateFailing State = "failing"
-	// StateLost: the subscription is gone without our doing, and is being
+	ConditionFailing Condition = "failing"
+	// ConditionLost: the subscription is gone without our doing, and is being
 	// created again.
-	StateLost State = "lost"
-	// StateUnsupported: this cloud has no presence notifications.
-	StateUnsupported State = "unsupported"
+	ConditionLost Condition = "lost"
+	// ConditionUnsupported: this cloud has no presence notifications.
+	ConditionUnsupported Condition = "unsupported"
 )
 
-// Snapshot is a monitor at one moment.
-type Snapshot struct {
-	Name  string
-	State State
+// SubscriptionSnapshot is a monitor's subscription at one moment.
+type SubscriptionSnapshot struct {
+	Name      string
+	Condition Condition
 	// SubscriptionID is empty while there is no subscription.
 	SubscriptionID string
 	// Users is how many users are to be watched; Subscribed is how many the
@@ -151,14 +151,14 @@ type Snapshot struct {
 }
 
 // Snapshot returns what the monitor is at.
-func (m *Monitor) Snapshot() Snapshot {
+func (m *Monitor) Snapshot() SubscriptionSnapshot {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &m.state
-	snapshot := Snapshot{
+	snapshot := SubscriptionSnapshot{
 		Name:       m.name,
-		State:      s.condition(m.running),
+		Condition:  s.condition(m.running),
 		Users:      len(s.users),
 		Overflow:   slices.Clone(m.overflow),
 		HeardAt:    s.heardAt,
@@ -182,24 +182,24 @@ func (m *Monitor) Snapshot() Snapshot {
 	return snapshot
 }
 
-// condition names the state.
-func (s *state) condition(running bool) State {
+// condition names what the subscription is at.
+func (s *state) condition(running bool) Condition {
 	exists := s.subscription.ID != ""
 	switch {
 	case !running:
-		return StateStopped
+		return ConditionStopped
 	case s.unsupported:
-		return StateUnsupported
+		return ConditionUnsupported
 	case !exists && lostBy(s.cause):
-		return StateLost
+		return ConditionLost
 	case s.failures > 0:
-		return StateFailing
+		return ConditionFailing
 	case exists:
-		return StateSubscribed
+		return ConditionSubscribed
 	case len(s.users) == 0:
-		return StateNoUsers
+		return ConditionNoUsers
 	default:
-		return StateCreating
+		return ConditionCreating
 	}
 }
 

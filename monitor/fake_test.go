@@ -311,7 +311,7 @@ func inBubble(t *testing.T, opts *Options, body func(t *testing.T, w *world, m *
 		require.Equal(t, []string{"create 2"}, w.drain())
 		require.Equal(t, []string{"created: started"}, w.happened())
 		require.Equal(t, []string{"started: anna bob"}, w.drainGaps())
-		require.Equal(t, StateSubscribed, m.Snapshot().State)
+		require.Equal(t, ConditionSubscribed, m.Snapshot().Condition)
 		body(t, w, m)
 	})
 }

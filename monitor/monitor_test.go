@@ -19,7 +19,7 @@ func TestADayOfRenewalsHasNoGap(t *testing.T) {
 		for range 24 * 60 {
 			sleep(time.Minute)
 			s := m.Snapshot()
-			require.Equal(t, StateSubscribed, s.State)
+			require.Equal(t, ConditionSubscribed, s.Condition)
 			require.Equal(t, "s1", s.SubscriptionID)
 			require.Greater(t, time.Until(s.ExpiresAt), 10*time.Minute, "a renewal has time to fail")
 		}
@@ -241,10 +241,10 @@ func TestConflictThatCannotBeSeenIsAFailure(t *testing.T) {
 		sleep(2 * time.Second)
 		assert.Equal(t, []string{"create 1", "list"}, w.drain())
 		assert.ErrorIs(t, m.Snapshot().Err, presence.ErrConflict)
-		assert.Equal(t, StateFailing, m.Snapshot().State)
+		assert.Equal(t, ConditionFailing, m.Snapshot().Condition)
 		w.setFault(nil)
 		sleep(5 * time.Second)
-		assert.Equal(t, StateSubscribed, m.Snapshot().State)
+		assert.Equal(t, ConditionSubscribed, m.Snapshot().Condition)
 	})
 }
 
@@ -292,7 +292,7 @@ func TestUsersComeAndGo(t *testing.T) {
 		sleep(time.Minute)
 		assert.Equal(t, []string{"delete s1"}, w.drain())
 		assert.Equal(t, []string{"deleted: no users"}, w.happened())
-		assert.Equal(t, StateNoUsers, m.Snapshot().State)
+		assert.Equal(t, ConditionNoUsers, m.Snapshot().Condition)
 		sleep(24 * time.Hour)
 		assert.Empty(t, w.drain())
 		m.SetUsers([]string{"anna"})

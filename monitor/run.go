@@ -25,7 +25,7 @@ const maxSleep = time.Minute
 // expires by itself.
 //
 // Where the cloud has no presence notifications ([presence.ErrUnsupported]) the
-// state is [StateUnsupported] and Run blocks without doing anything: presence is
+// condition is [ConditionUnsupported] and Run blocks without doing anything: presence is
 // then kept in step by bulk reads alone.
 func (m *Monitor) Run(ctx context.Context) error {
 	m.mu.Lock()

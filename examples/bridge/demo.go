@@ -112,7 +112,7 @@ func (i *integration) inPlace() bool {
 			return false
 		}
 	}
-	return i.upkeep.page().State == monitor.StateSubscribed && i.watcher.Snapshot().State == cloudlink.WatcherSubscribed
+	return i.upkeep.page().State == monitor.ConditionSubscribed && i.watcher.Snapshot().State == cloudlink.WatcherSubscribed
 }
 
 func pause(ctx context.Context, d time.Duration) error {

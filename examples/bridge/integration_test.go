@@ -148,7 +148,7 @@ func TestSampleAgainstTheSimulator(t *testing.T) {
 func subscribed(t *testing.T, status string) bool {
 	var page struct{ Monitor, Watcher struct{ State string } }
 	getJSON(t, "http://"+status+"/", http.StatusOK, &page)
-	return page.Monitor.State == string(monitor.StateSubscribed) && page.Watcher.State == "subscribed"
+	return page.Monitor.State == string(monitor.ConditionSubscribed) && page.Watcher.State == "subscribed"
 }
 
 type bothSides struct{ teams, micollab string }
@@ -311,7 +311,7 @@ func TestMonitorSignsInWhileTheBridgeRuns(t *testing.T) {
 	require.NoError(t, err)
 	status, body = visit(back)
 	assert.Equal(t, http.StatusOK, status, body)
-	require.Eventually(t, func() bool { return i.upkeep.page().State == monitor.StateSubscribed }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return i.upkeep.page().State == monitor.ConditionSubscribed }, soon, 10*time.Millisecond)
 	token, err := i.upkeep.stored()
 	require.NoError(t, err)
 	assert.False(t, token.IsZero())

@@ -46,18 +46,18 @@ type limitedPage struct {
 }
 
 type monitorPage struct {
-	Name           string        `json:"name"`
-	State          monitor.State `json:"state"`
-	SubscriptionID string        `json:"subscriptionId,omitempty"`
-	Users          int           `json:"users"`
-	Subscribed     int           `json:"subscribed"`
-	ExpiresAt      time.Time     `json:"expiresAt,omitzero"`
-	RenewedAt      time.Time     `json:"renewedAt,omitzero"`
-	HeardAt        time.Time     `json:"heardAt,omitzero"`
-	Failures       int           `json:"failures"`
-	Error          string        `json:"error,omitempty"`
-	NextAction     string        `json:"nextAction,omitempty"`
-	NextAt         time.Time     `json:"nextAt,omitzero"`
+	Name           string            `json:"name"`
+	State          monitor.Condition `json:"state"`
+	SubscriptionID string            `json:"subscriptionId,omitempty"`
+	Users          int               `json:"users"`
+	Subscribed     int               `json:"subscribed"`
+	ExpiresAt      time.Time         `json:"expiresAt,omitzero"`
+	RenewedAt      time.Time         `json:"renewedAt,omitzero"`
+	HeardAt        time.Time         `json:"heardAt,omitzero"`
+	Failures       int               `json:"failures"`
+	Error          string            `json:"error,omitempty"`
+	NextAction     string            `json:"nextAction,omitempty"`
+	NextAt         time.Time         `json:"nextAt,omitzero"`
 }
 
 type watcherPage struct {
@@ -170,7 +170,7 @@ func newRosterPage(r presence.Roster, notWatched []string) rosterPage {
 }
 
 // stateSignIn is the state of a monitor whose account has not signed in yet.
-const stateSignIn monitor.State = "waiting for sign-in"
+const stateSignIn monitor.Condition = "waiting for sign-in"
 
 func (u *upkeep) page() *monitorPage {
 	m := u.current()
@@ -179,7 +179,7 @@ func (u *upkeep) page() *monitorPage {
 	}
 	s := m.Snapshot()
 	return &monitorPage{
-		s.Name, s.State, s.SubscriptionID, s.Users, s.Subscribed, s.ExpiresAt, s.RenewedAt, s.HeardAt,
+		s.Name, s.Condition, s.SubscriptionID, s.Users, s.Subscribed, s.ExpiresAt, s.RenewedAt, s.HeardAt,
 		s.Failures, errorText(s.Err), s.NextAction, s.NextAt,
 	}
 }

@@ -71,20 +71,20 @@ func TestRenewalTime(t *testing.T) {
 
 func TestCondition(t *testing.T) {
 	exists := presence.Subscription{ID: "s"}
-	tests := map[State]state{
-		StateNoUsers:     {},
-		StateCreating:    {users: []string{"anna"}},
-		StateSubscribed:  {users: []string{"anna"}, subscription: exists},
-		StateFailing:     {users: []string{"anna"}, subscription: exists, failures: 1},
-		StateLost:        {users: []string{"anna"}, cause: ReasonNotFound, failures: 1},
-		StateUnsupported: {users: []string{"anna"}, unsupported: true},
+	tests := map[Condition]state{
+		ConditionNoUsers:     {},
+		ConditionCreating:    {users: []string{"anna"}},
+		ConditionSubscribed:  {users: []string{"anna"}, subscription: exists},
+		ConditionFailing:     {users: []string{"anna"}, subscription: exists, failures: 1},
+		ConditionLost:        {users: []string{"anna"}, cause: ReasonNotFound, failures: 1},
+		ConditionUnsupported: {users: []string{"anna"}, unsupported: true},
 	}
 	for want, s := range tests {
 		assert.Equal(t, want, s.condition(true))
-		assert.Equal(t, StateStopped, s.condition(false))
+		assert.Equal(t, ConditionStopped, s.condition(false))
 	}
-	assert.Equal(t, StateFailing, (&state{users: []string{"anna"}, failures: 1}).condition(true))
-	assert.Equal(t, StateCreating, (&state{users: []string{"anna"}, cause: ReasonUsersChanged}).condition(true))
+	assert.Equal(t, ConditionFailing, (&state{users: []string{"anna"}, failures: 1}).condition(true))
+	assert.Equal(t, ConditionCreating, (&state{users: []string{"anna"}, cause: ReasonUsersChanged}).condition(true))
 }
 
 func TestCapacityIsStickyAndOverflowIsNamed(t *testing.T) {
@@ -97,7 +97,7 @@ func TestCapacityIsStickyAndOverflowIsNamed(t *testing.T) {
 	s := m.Snapshot()
 	assert.Equal(t, 3, s.Users)
 	assert.Equal(t, []string{"d"}, s.Overflow)
-	assert.Equal(t, StateStopped, s.State)
+	assert.Equal(t, ConditionStopped, s.Condition)
 	assert.Empty(t, m.SetUsers([]string{"b"}))
 	assert.Empty(t, m.Snapshot().Overflow)
 }
