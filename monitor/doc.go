@@ -18,6 +18,11 @@
 // deleting it and creating another. So does silence: a subscription can be alive
 // and deliver nothing, which only bulk reads find out ([Monitor.Missed]).
 //
+// With an [Options.Memory] a subscription outlives its process: the next one
+// receives under the client state that is remembered, reads all users, and renews
+// at once, which proves that the subscription still exists. One that watches
+// others, or reports to another place, is deleted and another created.
+//
 // # What it guarantees
 //
 //   - There is always a next step. A failure is repeated with growing pauses,
@@ -28,7 +33,9 @@
 //   - Nobody is dropped silently. Users beyond the capacity are returned by
 //     SetUsers and named in the [SubscriptionSnapshot].
 //   - Nothing is left behind. When Run's context ends, the subscription is
-//     deleted, unless [Options.KeepOnStop] says otherwise.
+//     deleted, unless [Options.KeepOnStop] or [Monitor.SetKeepOnStop] says
+//     otherwise. A process that dies at any point leaves what the next one adopts
+//     or replaces.
 //
 // The package depends on no Graph client: [Subscriptions] and [Routes] are what
 // it needs of one, and the package graph of this module has both.

@@ -33,6 +33,10 @@ const (
 	ReasonMissed = "notifications missed"
 	// ReasonConflict: another subscription of the account was in the way.
 	ReasonConflict = "subscription exists already"
+	// ReasonSettingsChanged: the remembered subscription was created for another
+	// notification URL, or with encryption where there is none now, or the other
+	// way round.
+	ReasonSettingsChanged = "settings changed"
 	// ReasonStopped: Run's context ended.
 	ReasonStopped = "stopped"
 )
@@ -47,7 +51,7 @@ const (
 	EventCreated EventKind = "created"
 	// EventRecreated: a subscription in place of one that is gone; Reason says why.
 	EventRecreated EventKind = "re-created"
-	// EventAdopted: a subscription that existed is used as it is.
+	// EventAdopted: a subscription that an earlier run left is used on.
 	EventAdopted EventKind = "adopted"
 	// EventReplaced: a subscription that existed was deleted to make room. Seen
 	// again and again it means that two monitors use one account.
@@ -84,7 +88,8 @@ type Event struct {
 	Users int
 	// Reason is one of the Reason constants, or empty.
 	Reason string
-	// Action is what failed: "create", "renew" or "delete".
+	// Action is what failed: "recall" or "remember" (the memory), "adopt",
+	// "create", "renew" or "delete".
 	Action string
 	// Err is the cause of a failure.
 	Err error
@@ -104,8 +109,8 @@ const (
 	ConditionStopped Condition = "stopped"
 	// ConditionNoUsers: there is nobody to watch, so there is no subscription.
 	ConditionNoUsers Condition = "no users"
-	// ConditionCreating: the subscription is about to be created, or replaced
-	// because other users are to be watched.
+	// ConditionCreating: the subscription is about to be created, adopted, or
+	// replaced because other users are to be watched.
 	ConditionCreating Condition = "creating"
 	// ConditionSubscribed: all is well.
 	ConditionSubscribed Condition = "subscribed"
@@ -131,10 +136,14 @@ type SubscriptionSnapshot struct {
 	// Overflow are the users beyond the capacity.
 	Overflow []string
 	// CreatedAt, RenewedAt and ExpiresAt are of the present subscription; zero
-	// while there is none. A creation counts as a renewal.
+	// while there is none. A creation counts as a renewal; an adopted one has no
+	// RenewedAt until it has been renewed here.
 	CreatedAt, RenewedAt, ExpiresAt time.Time
 	// HeardAt is when the last notification arrived; zero if none ever did.
 	HeardAt time.Time
+	// EncryptionID is the id of the certificate with which the notifications are
+	// encrypted; empty where they carry no presence.
+	EncryptionID string
 	// Misses is how many bulk reads since then found what no notification brought.
 	Misses int
 	// Failures is how often the present step has failed in a row.
@@ -143,9 +152,9 @@ type SubscriptionSnapshot struct {
 	// the last step succeeded.
 	Err      error
 	FailedAt time.Time
-	// NextAction is what comes next, "create", "renew", "delete" or "lose" (the
-	// subscription expires before the next attempt), and NextAt is when. Empty
-	// while nothing is planned.
+	// NextAction is what comes next, "recall", "adopt", "create", "renew", "delete"
+	// or "lose" (the subscription expires before the next attempt), and NextAt is
+	// when. Empty while nothing is planned.
 	NextAction string
 	NextAt     time.Time
 }
@@ -170,7 +179,8 @@ func (m *Monitor) Snapshot() SubscriptionSnapshot {
 	}
 	if s.subscription.ID != "" {
 		snapshot.SubscriptionID, snapshot.ExpiresAt = s.subscription.ID, s.subscription.ExpiresAt
-		snapshot.CreatedAt, snapshot.RenewedAt = s.createdAt, s.renewedAt
+		snapshot.CreatedAt, snapshot.RenewedAt = s.remembered.CreatedAt, s.renewedAt
+		snapshot.EncryptionID = s.remembered.EncryptionID
 	}
 	if m.running {
 		planned := next(now, s)

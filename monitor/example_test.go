@@ -63,3 +63,45 @@ func Example() {
 	// deleted 7f105c7d for 2 users
 	// <nil>
 }
+
+// notebook keeps what is remembered of one monitor. A real one writes it to a
+// store, with the client state sealed.
+type notebook struct{ page monitor.Remembered }
+
+func (n *notebook) Remember(_ context.Context, r monitor.Remembered) error {
+	n.page = r
+	return nil
+}
+
+func (n *notebook) Recall(context.Context) (monitor.Remembered, error) { return n.page, nil }
+
+// A subscription survives its process, and the next one uses it on.
+func ExampleMemory() {
+	memory := new(notebook)
+	for range 2 { // two processes, one after the other
+		ctx, cancel := context.WithCancel(context.Background())
+		m, err := monitor.New("monitor1@example.com", account{}, handler{}, "https://bridge.example.com/graph/notifications", engine{}, &monitor.Options{
+			Settle: -1,
+			Memory: memory,
+			OnEvent: func(e monitor.Event) {
+				fmt.Println(e.Kind, e.SubscriptionID)
+				if e.Kind != monitor.EventAdopted { // it is renewed at once
+					cancel()
+				}
+			},
+		})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		m.SetUsers([]string{"anna", "bob"})
+		m.SetKeepOnStop(true)
+		_ = m.Run(ctx)
+	}
+	// Output:
+	// read [anna bob] because: started
+	// created 7f105c7d
+	// read [anna bob] because: started
+	// adopted 7f105c7d
+	// renewed 7f105c7d
+}

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,13 +35,14 @@ type world struct {
 	events []Event
 	gaps   []string // "reason: users"
 	looked []string
-	states map[string]presence.Secret // as ClientStates
+	kept   Remembered // as Memory
 	ends   func(wished time.Time) time.Time
 }
 
 type fakeSubscription struct {
 	presence.Subscription
 	clientState string
+	encryption  string // id of the certificate
 }
 
 type fakeRoute struct {
@@ -51,7 +53,7 @@ type fakeRoute struct {
 }
 
 func newWorld() *world {
-	return &world{live: make(map[string]*fakeSubscription), states: make(map[string]presence.Secret)}
+	return &world{live: make(map[string]*fakeSubscription)}
 }
 
 var errNotFound = fmt.Errorf("fake: %w", presence.ErrNotFound)
@@ -77,7 +79,7 @@ func (w *world) called(ctx context.Context, format string, args ...any) error {
 }
 
 func (w *world) CreateSubscription(ctx context.Context, req presence.SubscriptionRequest) (presence.Subscription, error) {
-	if err := w.called(ctx, "create %d", len(req.UserIDs)); err != nil {
+	if err := w.called(ctx, "create %d%s", len(req.UserIDs), with(req.Encryption)); err != nil {
 		return presence.Subscription{}, err
 	}
 	w.mu.Lock()
@@ -92,6 +94,9 @@ func (w *world) CreateSubscription(ctx context.Context, req presence.Subscriptio
 	s := &fakeSubscription{clientState: req.ClientState.Reveal(), Subscription: presence.Subscription{
 		ID: fmt.Sprintf("s%d", w.ids), UserIDs: slices.Clone(req.UserIDs), NotificationURL: req.NotificationURL, ExpiresAt: req.ExpiresAt,
 	}}
+	if req.Encryption != nil {
+		s.encryption = req.Encryption.ID
+	}
 	w.live[s.ID] = s
 	answer := s.Subscription
 	if w.ends != nil {
@@ -101,7 +106,7 @@ func (w *world) CreateSubscription(ctx context.Context, req presence.Subscriptio
 }
 
 func (w *world) RenewSubscription(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error) {
-	if err := w.called(ctx, "renew %s", id); err != nil {
+	if err := w.called(ctx, "renew %s%s", id, with(renewal.Encryption)); err != nil {
 		return presence.Subscription{}, err
 	}
 	w.mu.Lock()
@@ -109,6 +114,12 @@ func (w *world) RenewSubscription(ctx context.Context, id string, renewal presen
 	s := w.live[id]
 	if s == nil {
 		return presence.Subscription{}, errNotFound
+	}
+	if renewal.Encryption != nil {
+		if s.encryption == "" {
+			return presence.Subscription{}, presence.ErrInvalid
+		}
+		s.encryption = renewal.Encryption.ID
 	}
 	s.ExpiresAt = renewal.ExpiresAt
 	return s.Subscription, nil
@@ -137,20 +148,35 @@ func (w *world) Subscriptions(ctx context.Context) ([]presence.Subscription, err
 	for _, s := range w.live {
 		all = append(all, s.Subscription)
 	}
+	slices.SortFunc(all, func(a, b presence.Subscription) int { return strings.Compare(a.ID, b.ID) })
 	return all, nil
 }
 
-func (w *world) SaveClientState(ctx context.Context, id string, state presence.Secret) error {
+// with names the certificate of a request.
+func with(c *presence.EncryptionCertificate) string {
+	if c == nil {
+		return ""
+	}
+	return " with " + c.ID
+}
+
+func (w *world) Remember(ctx context.Context, r Remembered) error {
+	if err := w.called(ctx, "remember %s", cmp.Or(r.SubscriptionID, "nothing")); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.states[id] = state
+	w.kept = r
 	return nil
 }
 
-func (w *world) ClientState(ctx context.Context, id string) (presence.Secret, error) {
+func (w *world) Recall(ctx context.Context) (Remembered, error) {
+	if err := w.called(ctx, "recall"); err != nil {
+		return Remembered{}, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.states[id], nil
+	return w.kept, nil
 }
 
 func (w *world) Register(clientState presence.Secret, r presence.Receiver) (func(string), func(), error) {

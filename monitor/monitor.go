@@ -60,17 +60,6 @@ type Sink interface {
 	TeamsGap(reason string, userIDs ...string)
 }
 
-// ClientStates remembers under which client state a subscription was created,
-// so that another process can adopt the subscription instead of replacing it.
-// The value authenticates notifications: keep it as a secret.
-type ClientStates interface {
-	// SaveClientState is called once for each subscription, right after it was
-	// created. An error is logged, and costs a replacement later.
-	SaveClientState(ctx context.Context, subscriptionID string, clientState presence.Secret) error
-	// ClientState returns what was saved; the zero Secret where nothing was.
-	ClientState(ctx context.Context, subscriptionID string) (presence.Secret, error)
-}
-
 // Options configure a [Monitor]. The zero value of every field is its default.
 type Options struct {
 	// Logger takes one line for each [Event]: failures as warnings, those that
@@ -119,18 +108,30 @@ type Options struct {
 	SilentAfter int
 
 	// KeepOnStop leaves the subscription in place when Run ends, for a process
-	// that is restarted at once. Without ClientStates its notifications cannot
-	// be accepted by the next process, which then replaces it. Default: false,
-	// the subscription is deleted.
+	// that is restarted at once. Without a Memory its notifications cannot be
+	// accepted by the next process, which then replaces it.
+	// [Monitor.SetKeepOnStop] decides anew. Default: false, the subscription is
+	// deleted.
 	KeepOnStop bool
 
 	// LifecycleURL takes the lifecycle notifications. Default: the notification
 	// URL, which is right for the NotificationHandler of package graph.
 	LifecycleURL string
 
-	// ClientStates makes subscriptions adoptable across processes. Default:
-	// none, a subscription that is found in the way is deleted.
-	ClientStates ClientStates
+	// Memory makes subscriptions adoptable across restarts and processes.
+	// Default: none, a subscription that is found in the way is deleted.
+	Memory Memory
+
+	// Encryption returns the certificate for notifications that carry the
+	// presence itself, or nil for such that only name the user. It is asked when
+	// Run begins, and before each creation and renewal; it must not block.
+	//
+	// A renewal takes a certificate with another id over, so that certificates
+	// are rotated without a gap. Microsoft Graph can neither begin nor end to
+	// encrypt with a renewal: a subscription stays what it is until it is
+	// replaced, and one that is remembered is replaced, if that has changed,
+	// when Run begins. Default: nil is always returned.
+	Encryption func() *presence.EncryptionCertificate
 }
 
 // withDefaults returns a copy of o in which every field has its value, or all
@@ -196,10 +197,11 @@ type Monitor struct {
 	backoff *backoff.ExponentialBackOff
 	rand    *rand.Rand
 
-	mu       sync.Mutex
-	running  bool
-	state    state
-	overflow []string
+	mu         sync.Mutex
+	running    bool
+	keepOnStop bool
+	state      state
+	overflow   []string
 	// route receives for the present subscription. previous received for the
 	// one before it, whose notifications may still be under way: Microsoft
 	// Graph repeats them for up to four hours, and they are true hints.
@@ -245,6 +247,8 @@ func New(name string, subs Subscriptions, routes Routes, notificationURL string,
 		wake:    make(chan struct{}, 1),
 		backoff: newBackoff(o.MaxBackoff),
 		rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+
+		keepOnStop: o.KeepOnStop,
 	}, nil
 }
 
@@ -255,14 +259,16 @@ func New(name string, subs Subscriptions, routes Routes, notificationURL string,
 // Who is watched stays watched as long as he is in the set, wherever he stands
 // in it; free places go to the first of the others. A changed set takes
 // effect after [Options.Settle], by deleting the subscription and creating
-// another; then [Sink.TeamsGap] names all users. No users, no subscription.
+// another; then [Sink.TeamsGap] names all users. No users, no subscription; but
+// what an earlier process left and [Options.Memory] knows is not touched before
+// the first call, if only with no users.
 func (m *Monitor) SetUsers(userIDs []string) (overflow []string) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	users, overflow := assign(m.state.users, userIDs, m.opts.Capacity)
 	m.overflow = overflow
-	if !slices.Equal(users, m.state.users) {
+	if !m.state.asked || !slices.Equal(users, m.state.users) {
 		m.state.setUsers(now, users, m.opts.Settle)
 		m.poke()
 	}
@@ -296,6 +302,16 @@ func (m *Monitor) Retry() {
 		m.state.retryAt = time.Time{}
 		m.poke()
 	}
+}
+
+// SetKeepOnStop decides, in place of [Options.KeepOnStop], whether the
+// subscription is left in place when Run ends. It counts what was said last when
+// Run's context ends: leave it where another process is to adopt it, and have it
+// deleted where nobody will.
+func (m *Monitor) SetKeepOnStop(keep bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keepOnStop = keep
 }
 
 // poke makes Run look at the plan again.

@@ -16,9 +16,14 @@ import (
 const maxSleep = time.Minute
 
 // Run keeps the subscription until ctx ends, and then deletes it, unless
-// [Options.KeepOnStop] is set. It blocks, and returns nil when ctx has ended and
-// [ErrRunning] when the monitor runs already; nothing else ends it. After it
-// returned it may be called again.
+// [Options.KeepOnStop] or [Monitor.SetKeepOnStop] says otherwise. It blocks, and
+// returns nil when ctx has ended and [ErrRunning] when the monitor runs already;
+// nothing else ends it. After it returned it may be called again.
+//
+// With an [Options.Memory] it first asks what an earlier run has left. As soon as
+// the users have settled, that subscription is adopted if it watches just them,
+// and otherwise deleted. Run with a context that has ended deletes it and does
+// nothing else.
 //
 // After ctx has ended, Run takes at most [Options.StopTimeout]. A subscription
 // that could not be deleted in that time is reported as an [EventFailed] and
@@ -34,6 +39,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		return ErrRunning
 	}
 	m.running = true
+	m.state.recall = m.opts.Memory != nil
 	m.mu.Unlock()
 	defer func() {
 		m.mu.Lock()
@@ -113,6 +119,14 @@ func (m *Monitor) do(ctx context.Context, planned step) {
 		}
 	}()
 	switch planned.do {
+	case actionRecall:
+		if err := m.recall(ctx); err != nil {
+			m.fail(ctx, actionRecall, err)
+		}
+	case actionAdopt:
+		if err := m.adopt(ctx, time.Time{}); err != nil {
+			m.fail(ctx, actionAdopt, err)
+		}
 	case actionCreate:
 		m.create(ctx)
 	case actionRenew:
@@ -127,27 +141,57 @@ func (m *Monitor) do(ctx context.Context, planned step) {
 // stop ends what is left when Run ends. What fails here has no next attempt.
 func (m *Monitor) stop(ctx context.Context) {
 	m.mu.Lock()
-	sub := m.state.subscription
+	keep, unread := m.keepOnStop, m.state.recall
 	m.mu.Unlock()
-	if sub.ID != "" && !m.opts.KeepOnStop {
-		m.contain(ctx, "Subscriptions.DeleteSubscription", func() {
-			e := Event{Kind: EventDeleted, SubscriptionID: sub.ID, Users: len(sub.UserIDs), Reason: ReasonStopped}
-			err := m.request(ctx, func(ctx context.Context) error { return m.subs.DeleteSubscription(ctx, sub.ID) })
-			if err != nil && !errors.Is(err, presence.ErrNotFound) {
-				e.Kind, e.Action, e.Err, e.ExpiresAt = EventFailed, string(actionDelete), err, sub.ExpiresAt
-			}
-			m.emit(ctx, e)
-		})
+	if !keep {
+		if unread {
+			m.recallToStop(ctx)
+		}
+		m.deleteToStop(ctx)
 	}
 	m.mu.Lock()
 	m.state.gone("")
-	m.state.unsupported = false
+	m.state.unsupported, m.state.recall = false, false
 	m.state.succeeded()
 	present, previous := m.route, m.previous
 	m.route, m.previous = nil, nil
 	m.mu.Unlock()
 	present.retire()
 	previous.retire()
+}
+
+// recallToStop reads the memory, whose subscription is to be deleted too.
+func (m *Monitor) recallToStop(ctx context.Context) {
+	m.contain(ctx, "Memory.Recall", func() {
+		if err := m.recall(ctx); err != nil {
+			m.emit(ctx, Event{Kind: EventFailed, Reason: ReasonStopped, Action: string(actionRecall), Err: err})
+		}
+	})
+}
+
+// deleteToStop deletes the present subscription or what an earlier run left.
+func (m *Monitor) deleteToStop(ctx context.Context) {
+	m.mu.Lock()
+	id, users, expiresAt := m.state.remembered.SubscriptionID, len(m.state.subscription.UserIDs), m.state.remembered.ExpiresAt
+	lives := m.state.subscription.ID != "" || m.state.left(time.Now())
+	m.mu.Unlock()
+	if !lives {
+		return
+	}
+	m.contain(ctx, "Subscriptions.DeleteSubscription", func() {
+		e := Event{Kind: EventDeleted, SubscriptionID: id, Users: users, Reason: ReasonStopped}
+		err := m.request(ctx, func(ctx context.Context) error { return m.subs.DeleteSubscription(ctx, id) })
+		if err != nil && !errors.Is(err, presence.ErrNotFound) {
+			e.Kind, e.Action, e.Err, e.ExpiresAt = EventFailed, string(actionDelete), err, expiresAt
+			m.emit(ctx, e)
+			return
+		}
+		m.mu.Lock()
+		m.state.gone("")
+		m.mu.Unlock()
+		m.remember(ctx)
+		m.emit(ctx, e)
+	})
 }
 
 // request calls f with a bounded context, without holding a lock.

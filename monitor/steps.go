@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -23,6 +22,7 @@ func (m *Monitor) create(ctx context.Context) {
 		NotificationURL: m.url,
 		LifecycleURL:    m.opts.LifecycleURL,
 		ClientState:     presence.NewSecret(rand.Text()),
+		Encryption:      m.encryption(),
 	}
 	r, err := m.register(req.ClientState)
 	if err != nil {
@@ -38,13 +38,10 @@ func (m *Monitor) create(ctx context.Context) {
 
 	sub, err := m.post(ctx, &req)
 	if errors.Is(err, presence.ErrConflict) {
-		var adopted *presence.Subscription
-		adopted, err = m.makeRoom(ctx, users, err)
-		if adopted != nil {
+		var adopted bool
+		sub, adopted, err = m.makeRoom(ctx, &req, err)
+		if adopted {
 			return
-		}
-		if err == nil {
-			sub, err = m.post(ctx, &req)
 		}
 	}
 	switch {
@@ -56,15 +53,17 @@ func (m *Monitor) create(ctx context.Context) {
 		return
 	}
 	inUse = true
-	m.use(ctx, r, sub, EventCreated)
-	if m.opts.ClientStates != nil {
-		err := m.request(ctx, func(ctx context.Context) error {
-			return m.opts.ClientStates.SaveClientState(ctx, sub.ID, req.ClientState)
-		})
-		if err != nil {
-			m.log.WarnContext(ctx, "monitor: the client state was not saved; another process will replace the subscription", "subscription_id", sub.ID, "error", err)
-		}
+	now := time.Now()
+	remembered := Remembered{
+		SubscriptionID: sub.ID, ClientState: req.ClientState, NotificationURL: m.url, Users: UsersDigest(users),
+		CreatedAt: wall(now), ExpiresAt: sub.ExpiresAt,
 	}
+	if req.Encryption != nil {
+		remembered.EncryptionID = req.Encryption.ID
+	}
+	renewAt := renewalTime(now, sub.ExpiresAt, m.rand.Float64())
+	m.use(ctx, r, EventCreated, func(s *state) { s.created(now, sub, renewAt, remembered) })
+	m.remember(ctx)
 }
 
 // post creates a subscription; what its answer leaves out is filled in.
@@ -94,96 +93,73 @@ func (m *Monitor) end(told, asked time.Time) time.Time {
 	return wall(asked)
 }
 
-// makeRoom deals with a subscription that is in the way: another process of
-// ours left it behind, or created it and did not live to hear of it. It is
-// adopted if it is what we want and its client state was saved. Otherwise it is
-// deleted: without the client state its notifications could not be told from
-// forged ones.
-func (m *Monitor) makeRoom(ctx context.Context, users []string, conflict error) (*presence.Subscription, error) {
+// makeRoom deals with a subscription that is in the way: an earlier run left it,
+// or created it and did not live to hear of it. It is adopted if it is remembered
+// and fits. Otherwise it is deleted, because without the client state its
+// notifications could not be told from forged ones, and another is created.
+//
+// Only here are subscriptions listed, because all monitors of an application
+// together may list no more than 25 times in 20 seconds
+// (learn.microsoft.com/graph/throttling-limits).
+func (m *Monitor) makeRoom(ctx context.Context, req *presence.SubscriptionRequest, conflict error) (sub presence.Subscription, adopted bool, err error) {
 	var existing []presence.Subscription
-	err := m.request(ctx, func(ctx context.Context) (err error) {
+	err = m.request(ctx, func(ctx context.Context) (err error) {
 		existing, err = m.subs.Subscriptions(ctx)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return sub, false, err
 	}
-	if len(existing) == 0 {
-		return nil, fmt.Errorf("monitor: create subscription: one exists already, but none is listed: %w", conflict)
-	}
-	for _, sub := range existing {
-		if m.adopt(ctx, sub, users) {
-			return &sub, nil
+	for _, existing := range existing {
+		if m.adoptable(existing) {
+			err := m.adopt(ctx, existing.ExpiresAt)
+			return sub, err == nil, err
 		}
 	}
-	for _, sub := range existing {
-		err := m.request(ctx, func(ctx context.Context) error { return m.subs.DeleteSubscription(ctx, sub.ID) })
-		if err != nil && !errors.Is(err, presence.ErrNotFound) {
-			return nil, err
+	var refusals []error
+	for _, existing := range existing {
+		err := m.request(ctx, func(ctx context.Context) error { return m.subs.DeleteSubscription(ctx, existing.ID) })
+		switch {
+		case errors.Is(err, presence.ErrForbidden):
+			// What is really in the way may be another.
+			refusals = append(refusals, fmt.Errorf("monitor: subscription %s is in the way and may not be deleted: %w", existing.ID, err))
+		case err != nil && !errors.Is(err, presence.ErrNotFound):
+			return sub, false, errors.Join(append(refusals, err)...)
+		default:
+			m.emit(ctx, Event{Kind: EventReplaced, SubscriptionID: existing.ID, Users: len(existing.UserIDs), Reason: ReasonConflict})
 		}
-		m.emit(ctx, Event{Kind: EventReplaced, SubscriptionID: sub.ID, Users: len(sub.UserIDs), Reason: ReasonConflict})
 	}
-	return nil, nil
+	if len(refusals) == len(existing) {
+		refusals = append(refusals, fmt.Errorf("monitor: create subscription: one exists already, but none is listed that may be deleted: %w", conflict))
+		return sub, false, errors.Join(refusals...)
+	}
+	if sub, err = m.post(ctx, req); err != nil {
+		err = errors.Join(append(refusals, err)...)
+	}
+	return sub, false, err
 }
 
-// adopt takes over an existing subscription if it watches these users, reports
-// to our URL and its client state is known.
-func (m *Monitor) adopt(ctx context.Context, sub presence.Subscription, users []string) bool {
-	if m.opts.ClientStates == nil || sub.NotificationURL != m.url || !sameUsers(sub.UserIDs, users) || !sub.ExpiresAt.After(time.Now()) {
-		return false
-	}
-	var clientState presence.Secret
-	err := m.request(ctx, func(ctx context.Context) (err error) {
-		clientState, err = m.opts.ClientStates.ClientState(ctx, sub.ID)
-		return err
-	})
-	if err != nil {
-		m.log.WarnContext(ctx, "monitor: the client state of an existing subscription could not be read; it is replaced", "subscription_id", sub.ID, "error", err)
-	}
-	if err != nil || clientState.IsZero() {
-		return false
-	}
-	r, err := m.register(clientState)
-	if err != nil {
-		m.log.WarnContext(ctx, "monitor: an existing subscription could not be adopted; it is replaced", "subscription_id", sub.ID, "error", err)
-		return false
-	}
-	sub.UserIDs, sub.ExpiresAt = users, wall(sub.ExpiresAt)
-	m.use(ctx, r, sub, EventAdopted)
-	return true
+// adoptable reports whether a subscription that is listed is the one that is
+// remembered and wanted.
+func (m *Monitor) adoptable(sub presence.Subscription) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.state
+	return sub.ID == s.remembered.SubscriptionID && s.unfit == "" && sub.NotificationURL == m.url &&
+		sub.ExpiresAt.After(time.Now()) && s.watchedByRemembered()
 }
 
-// sameUsers compares an answer's users with a sorted set, without regard to the
-// case of the GUIDs.
-func sameUsers(answer, users []string) bool {
-	normal := func(ids []string) []string {
-		out := make([]string, len(ids))
-		for i, id := range ids {
-			out[i] = strings.ToLower(id)
-		}
-		slices.Sort(out)
-		return slices.Compact(out)
-	}
-	return slices.Equal(normal(answer), normal(users))
-}
-
-// use makes sub the present subscription, and has its users read: what changed
-// before it existed nobody has told.
-func (m *Monitor) use(ctx context.Context, r *route, sub presence.Subscription, kind EventKind) {
-	r.bind(sub.ID)
-	now := time.Now()
-	renewAt := renewalTime(now, sub.ExpiresAt, m.rand.Float64())
-	if kind == EventAdopted {
-		// How long it was left alone is not known; renewing at once also
-		// proves that it exists.
-		renewAt = wall(now)
-	}
+// use makes a subscription the present one, by take, and has its users read:
+// what changed before it existed nobody has told.
+func (m *Monitor) use(ctx context.Context, r *route, kind EventKind, take func(*state)) {
 	m.mu.Lock()
 	reason := m.state.cause
-	m.state.created(now, sub, renewAt)
+	take(&m.state)
 	m.state.succeeded()
 	m.route = r
+	sub, renewAt := m.state.subscription, m.state.renewAt
 	m.mu.Unlock()
+	r.bind(sub.ID)
 	m.backoff.Reset()
 
 	switch {
@@ -214,12 +190,15 @@ func (m *Monitor) renew(ctx context.Context) {
 		}
 	}()
 
-	asked := time.Now().Add(m.opts.Lifetime)
-	var answer presence.Subscription
-	err := m.request(ctx, func(ctx context.Context) (err error) {
-		answer, err = m.subs.RenewSubscription(ctx, sub.ID, presence.SubscriptionRenewal{ExpiresAt: asked})
-		return err
-	})
+	renewal := presence.SubscriptionRenewal{ExpiresAt: time.Now().Add(m.opts.Lifetime), Encryption: m.rotation()}
+	answer, err := m.patch(ctx, sub.ID, renewal)
+	var refused error
+	if errors.Is(err, presence.ErrInvalid) && renewal.Encryption != nil {
+		// What is wrong with a certificate must not end the subscription.
+		refused = fmt.Errorf("monitor: renew subscription: the encryption certificate %q is refused and the former one stays: %w", renewal.Encryption.ID, err)
+		renewal.Encryption = nil
+		answer, err = m.patch(ctx, sub.ID, renewal)
+	}
 	if errors.Is(err, presence.ErrNotFound) {
 		settled = true
 		m.lose(ctx, ReasonNotFound)
@@ -230,10 +209,13 @@ func (m *Monitor) renew(ctx context.Context) {
 		return
 	}
 	settled = true
-	now, expiresAt := time.Now(), m.end(answer.ExpiresAt, asked)
+	now, expiresAt := time.Now(), m.end(answer.ExpiresAt, renewal.ExpiresAt)
 	renewAt := renewalTime(now, expiresAt, m.rand.Float64())
 	m.mu.Lock()
 	m.state.renewed(now, expiresAt, renewAt)
+	if renewal.Encryption != nil {
+		m.state.remembered.EncryptionID = renewal.Encryption.ID
+	}
 	m.state.succeeded()
 	m.mu.Unlock()
 	m.backoff.Reset()
@@ -242,17 +224,46 @@ func (m *Monitor) renew(ctx context.Context) {
 		kind = EventReauthorized
 	}
 	m.emit(ctx, Event{Kind: kind, SubscriptionID: sub.ID, Users: len(sub.UserIDs), ExpiresAt: expiresAt, NextAt: renewAt})
+	if refused != nil {
+		m.emit(ctx, Event{Kind: EventFailed, Action: string(actionRenew), Err: refused, SubscriptionID: sub.ID, Users: len(sub.UserIDs), NextAt: renewAt})
+	}
+	m.remember(ctx)
 }
 
-// delete ends the subscription; if users are wanted, the plan creates another.
+// patch sends one renewal.
+func (m *Monitor) patch(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (answer presence.Subscription, err error) {
+	err = m.request(ctx, func(ctx context.Context) (err error) {
+		answer, err = m.subs.RenewSubscription(ctx, id, renewal)
+		return err
+	})
+	return answer, err
+}
+
+// rotation returns the certificate that the next renewal has to bring; nil where
+// the subscription has it already, or carries no presence. One that was adopted
+// gets it in any case: the same id may stand for another key by now.
+func (m *Monitor) rotation() *presence.EncryptionCertificate {
+	wanted := m.encryption()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	has, adopted := m.state.remembered.EncryptionID, m.state.renewedAt.IsZero()
+	if wanted == nil || has == "" || (has == wanted.ID && !adopted) {
+		return nil
+	}
+	return wanted
+}
+
+// delete ends the subscription, or the one that an earlier run left; if users are
+// wanted, the plan creates another.
 func (m *Monitor) delete(ctx context.Context, reason string) {
 	m.mu.Lock()
-	sub := m.state.subscription
+	// While one exists it is the one that is remembered.
+	id, users := m.state.remembered.SubscriptionID, len(m.state.subscription.UserIDs)
 	m.mu.Unlock()
 	if reason == ReasonSilent {
-		m.emit(ctx, Event{Kind: EventSilent, SubscriptionID: sub.ID, Users: len(sub.UserIDs), Reason: reason})
+		m.emit(ctx, Event{Kind: EventSilent, SubscriptionID: id, Users: users, Reason: reason})
 	}
-	err := m.request(ctx, func(ctx context.Context) error { return m.subs.DeleteSubscription(ctx, sub.ID) })
+	err := m.request(ctx, func(ctx context.Context) error { return m.subs.DeleteSubscription(ctx, id) })
 	if err != nil && !errors.Is(err, presence.ErrNotFound) {
 		m.fail(ctx, actionDelete, err)
 		return
@@ -263,7 +274,8 @@ func (m *Monitor) delete(ctx context.Context, reason string) {
 	m.mu.Unlock()
 	retired.retire()
 	m.backoff.Reset()
-	m.emit(ctx, Event{Kind: EventDeleted, SubscriptionID: sub.ID, Users: len(sub.UserIDs), Reason: reason})
+	m.emit(ctx, Event{Kind: EventDeleted, SubscriptionID: id, Users: users, Reason: reason})
+	m.remember(ctx)
 }
 
 // lose admits that the subscription is gone. Failures are not forgotten: what
@@ -276,6 +288,7 @@ func (m *Monitor) lose(ctx context.Context, reason string) {
 	m.mu.Unlock()
 	retired.retire()
 	m.emit(ctx, Event{Kind: EventLost, SubscriptionID: sub.ID, Users: len(sub.UserIDs), Reason: reason, NextAt: retryAt})
+	m.remember(ctx)
 }
 
 // giveUp notes that there are no notifications to be had.
@@ -301,6 +314,9 @@ func (m *Monitor) fail(ctx context.Context, do action, err error) {
 	m.state.failed(time.Now(), err, pause)
 	e := Event{Kind: EventFailed, Action: string(do), Err: err, NextAt: m.state.retryAt,
 		SubscriptionID: m.state.subscription.ID, Users: len(m.state.users)}
+	if do == actionAdopt || do == actionDelete {
+		e.SubscriptionID = m.state.remembered.SubscriptionID
+	}
 	m.mu.Unlock()
 	m.emit(ctx, e)
 }

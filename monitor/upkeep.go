@@ -8,13 +8,15 @@ import (
 )
 
 const (
-	// silentGrace is how long after its creation a subscription is not
-	// suspected of silence: twice the longest delay that Microsoft documents
+	// silentGrace is how long after its creation or adoption a subscription is
+	// not suspected of silence: twice the longest delay that Microsoft documents
 	// for a notification (learn.microsoft.com/graph/change-notifications-overview).
 	silentGrace = 2 * time.Minute
-	// renewSpacing keeps repeated requests for re-authorization from becoming
-	// as many renewals.
-	renewSpacing = time.Minute
+	// renewSpacing is how long after a renewal, which re-authorizes too, a
+	// request for re-authorization is not followed by another: Microsoft asks not
+	// to send both within ten minutes of each other
+	// (learn.microsoft.com/graph/change-notifications-lifecycle-events).
+	renewSpacing = 10 * time.Minute
 	// settleMost is how many times Settle an ever changing set of users can
 	// put off its subscription.
 	settleMost = 10
@@ -25,12 +27,17 @@ type action string
 
 const (
 	actionWait   action = ""
+	actionRecall action = "recall"
+	actionAdopt  action = "adopt"
 	actionCreate action = "create"
 	actionRenew  action = "renew"
 	actionDelete action = "delete"
 	// actionLose admits that the subscription is gone; it sends nothing.
 	actionLose action = "lose"
 )
+
+// actionRemember is what fails beside the steps: it is no step of its own.
+const actionRemember = "remember"
 
 // step is one action and when it is due: the zero time is at once. A step that
 // waits has no time; it lasts until the state changes.
@@ -51,12 +58,23 @@ type state struct {
 	// when until when a change of them is left to settle.
 	users                    []string
 	changingSince, settledAt time.Time
+	// asked: somebody has said whom to watch, if only nobody. Before that, no
+	// users does not mean that what an earlier run left is unwanted.
+	asked bool
+
+	// recall: the memory is yet to be read.
+	recall bool
+	// remembered is what the memory is to hold: the present subscription or,
+	// while there is none, the one that an earlier run left. unfit is why the
+	// latter cannot be used, whomever it watches; empty if it can.
+	remembered Remembered
+	unfit      string
 
 	// subscription is the one that exists; without an id there is none. Its
 	// users are sorted.
 	subscription presence.Subscription
-	createdAt    time.Time
-	renewedAt    time.Time // or created
+	heardFrom    time.Time // since when its notifications arrive here
+	renewedAt    time.Time // or created; zero if it was adopted and not yet renewed
 	renewAt      time.Time
 	// reauthorize: the service has asked for it. removed: it has ended the
 	// subscription. silent: nothing was heard that should have been.
@@ -80,7 +98,13 @@ type state struct {
 func next(now time.Time, s *state) step {
 	exists := s.subscription.ID != ""
 	switch {
-	case s.unsupported, !exists && len(s.users) == 0:
+	case s.recall:
+		return step{do: actionRecall, at: s.retryAt}
+	case s.unsupported:
+		return step{}
+	case !exists && s.left(now):
+		return inherit(s)
+	case !exists && len(s.users) == 0:
 		return step{}
 	case !exists:
 		return step{do: actionCreate, at: latest(s.settledAt, s.retryAt), reason: s.cause}
@@ -107,6 +131,33 @@ func next(now time.Time, s *state) step {
 	return chosen
 }
 
+// left reports whether an earlier run left a subscription that may still exist.
+func (s *state) left(now time.Time) bool {
+	ends := s.remembered.ExpiresAt
+	return s.remembered.SubscriptionID != "" && (ends.IsZero() || now.Before(ends))
+}
+
+// inherit returns what becomes of a subscription that an earlier run left.
+func inherit(s *state) step {
+	due := latest(s.settledAt, s.retryAt)
+	switch {
+	case !s.asked:
+		return step{}
+	case len(s.users) == 0:
+		return step{do: actionDelete, at: due, reason: ReasonNoUsers}
+	case s.unfit != "":
+		return step{do: actionDelete, at: due, reason: s.unfit}
+	case !s.watchedByRemembered():
+		return step{do: actionDelete, at: due, reason: ReasonUsersChanged}
+	default:
+		return step{do: actionAdopt, at: due}
+	}
+}
+
+// watchedByRemembered reports whether the remembered subscription watches
+// exactly whom this one would.
+func (s *state) watchedByRemembered() bool { return UsersDigest(s.users) == s.remembered.Users }
+
 // removal returns the step that deletes a subscription which is not the one
 // that is wanted.
 func removal(s *state) (step, bool) {
@@ -128,25 +179,38 @@ func (s *state) setUsers(now time.Time, users []string, settle time.Duration) {
 	if !now.Before(s.settledAt) {
 		s.changingSince = now
 	}
-	s.users = users
+	s.users, s.asked = users, true
 	s.settledAt = earliest(now.Add(settle), s.changingSince.Add(settleMost*settle))
 }
 
+// recalled takes over what the memory holds.
+func (s *state) recalled(r Remembered, unfit string) {
+	s.recall, s.remembered, s.unfit = false, r, unfit
+}
+
 // created takes over a subscription that was just created.
-func (s *state) created(now time.Time, sub presence.Subscription, renewAt time.Time) {
+func (s *state) created(now time.Time, sub presence.Subscription, renewAt time.Time, r Remembered) {
 	now = wall(now)
-	s.subscription, s.createdAt, s.renewedAt, s.renewAt = sub, now, now, renewAt
+	s.subscription, s.heardFrom, s.renewedAt, s.renewAt = sub, now, now, renewAt
+	s.remembered, s.unfit = r, ""
 	s.reauthorize, s.removed, s.silent, s.misses, s.cause = false, false, false, 0, ""
+}
+
+// adopted takes over a subscription that an earlier run left.
+func (s *state) adopted(now time.Time, sub presence.Subscription, r Remembered) {
+	s.created(now, sub, wall(now), r)
+	s.renewedAt = time.Time{}
 }
 
 // renewed takes over the new end of the subscription.
 func (s *state) renewed(now, expiresAt, renewAt time.Time) {
 	s.subscription.ExpiresAt, s.renewedAt, s.renewAt = expiresAt, wall(now), renewAt
+	s.remembered.ExpiresAt = expiresAt
 }
 
 // gone forgets the subscription and keeps why.
 func (s *state) gone(cause string) {
-	s.subscription = presence.Subscription{}
+	s.subscription, s.remembered, s.unfit = presence.Subscription{}, Remembered{}, ""
 	s.reauthorize, s.removed, s.silent, s.misses, s.cause = false, false, false, 0, cause
 }
 
@@ -159,7 +223,7 @@ func (s *state) heard(now time.Time) {
 // missed notes a bulk read that found what no notification brought, and reports
 // whether the subscription is thereby found silent.
 func (s *state) missed(now time.Time, userIDs []string, silentAfter int) bool {
-	if s.subscription.ID == "" || s.silent || silentAfter < 0 || now.Before(s.createdAt.Add(silentGrace)) {
+	if s.subscription.ID == "" || s.silent || silentAfter < 0 || now.Before(s.heardFrom.Add(silentGrace)) {
 		return false
 	}
 	watched := func(id string) bool {

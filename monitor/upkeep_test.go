@@ -19,7 +19,16 @@ func TestNext(t *testing.T) {
 	// A subscription that was created at noon and is well.
 	well := func(change func(*state)) state {
 		s := state{users: []string{"anna"}}
-		s.created(noon, presence.Subscription{ID: "s", UserIDs: []string{"anna"}, ExpiresAt: at(60)}, at(40))
+		s.created(noon, presence.Subscription{ID: "s", UserIDs: []string{"anna"}, ExpiresAt: at(60)}, at(40), Remembered{SubscriptionID: "s"})
+		if change != nil {
+			change(&s)
+		}
+		return s
+	}
+	// Nothing yet, but a subscription until half past that an earlier run left.
+	left := func(change func(*state)) state {
+		s := state{users: []string{"anna"}, asked: true, settledAt: at(1)}
+		s.recalled(Remembered{SubscriptionID: "s", Users: UsersDigest([]string{"ANNA"}), ExpiresAt: at(30)}, "")
 		if change != nil {
 			change(&s)
 		}
@@ -33,6 +42,17 @@ func TestNext(t *testing.T) {
 		want step
 	}{
 		{"nobody to watch", 0, state{}, step{}},
+		{"the memory is not read yet", 0, state{recall: true}, step{do: actionRecall}},
+		{"the memory cannot be read", 0, state{recall: true, users: []string{"anna"}, asked: true, retryAt: at(1)}, step{do: actionRecall, at: at(1)}},
+		{"left, and nobody has said for whom", 0, left(func(s *state) { s.users, s.asked = nil, false }), step{}},
+		{"left", 0, left(nil), step{actionAdopt, at(1), ""}},
+		{"left, adopting failed", 0, left(func(s *state) { s.retryAt = at(2) }), step{actionAdopt, at(2), ""}},
+		{"left, and nobody to watch", 0, left(func(s *state) { s.users = nil }), step{actionDelete, at(1), ReasonNoUsers}},
+		{"left, for others", 0, left(func(s *state) { s.users = []string{"bob"} }), step{actionDelete, at(1), ReasonUsersChanged}},
+		{"left, and unfit", 0, left(func(s *state) { s.unfit = ReasonSettingsChanged }), step{actionDelete, at(1), ReasonSettingsChanged}},
+		{"left, and its end is not known", 0, left(func(s *state) { s.remembered.ExpiresAt = never }), step{actionAdopt, at(1), ""}},
+		{"left, and expired", 30, left(nil), step{actionCreate, at(1), ""}},
+		{"left, expired, and nobody to watch", 30, left(func(s *state) { s.users = nil }), step{}},
 		{"users appear", 0, state{users: []string{"anna"}, settledAt: at(1)}, step{actionCreate, at(1), ""}},
 		{"creating failed", 0, state{users: []string{"anna"}, settledAt: at(1), retryAt: at(2)}, step{actionCreate, at(2), ""}},
 		{"lost, to be created again", 0, state{users: []string{"anna"}, cause: ReasonExpired}, step{actionCreate, never, ReasonExpired}},
@@ -44,8 +64,12 @@ func TestNext(t *testing.T) {
 		{"expired", 60, well(nil), step{actionLose, never, ReasonExpired}},
 		{"expired, although failing", 61, well(func(s *state) { s.retryAt = at(65) }), step{actionLose, never, ReasonExpired}},
 		{"removed", 1, well(func(s *state) { s.removed, s.retryAt = true, at(9) }), step{actionLose, never, ReasonRemoved}},
-		{"re-authorization", 10, well(func(s *state) { s.reauthorize = true }), step{actionRenew, at(1), ""}},
-		{"re-authorization right after a renewal", 0.5, well(func(s *state) { s.reauthorize = true }), step{actionRenew, at(1), ""}},
+		{"re-authorization", 15, well(func(s *state) { s.reauthorize = true }), step{actionRenew, at(10), ""}},
+		{"re-authorization right after a renewal", 0.5, well(func(s *state) { s.reauthorize = true }), step{actionRenew, at(10), ""}},
+		{"re-authorization right after a renewal, but it ends soon", 0.5, well(func(s *state) {
+			s.reauthorize, s.subscription.ExpiresAt, s.renewAt = true, at(9), at(6)
+		}), step{actionRenew, at(6), ""}},
+		{"adopted", 1, well(func(s *state) { s.adopted(at(1), s.subscription, s.remembered) }), step{actionRenew, at(1), ""}},
 		{"re-authorization while failing", 10, well(func(s *state) { s.reauthorize, s.retryAt = true, at(12) }), step{actionRenew, at(12), ""}},
 		{"silent", 10, well(func(s *state) { s.silent = true }), step{actionDelete, never, ReasonSilent}},
 		{"other users", 10, well(func(s *state) { s.users, s.settledAt = []string{"bob"}, at(11) }), step{actionDelete, at(11), ReasonUsersChanged}},
@@ -165,7 +189,18 @@ func TestNextAlwaysHasAPlan(t *testing.T) {
 			s.renewAt, s.renewedAt = moment("renew"), moment("renewed")
 			s.reauthorize, s.removed, s.silent = rapid.Bool().Draw(t, "reauthorize"), rapid.Bool().Draw(t, "removed"), rapid.Bool().Draw(t, "silent")
 		}
+		s.asked = len(s.users) > 0 || rapid.Bool().Draw(t, "asked")
+		s.recall = rapid.Bool().Draw(t, "recall") && s.subscription.ID == ""
+		if rapid.Bool().Draw(t, "left") && s.subscription.ID == "" {
+			s.remembered = Remembered{SubscriptionID: "s", Users: UsersDigest([]string{rapid.SampledFrom([]string{"anna", "bob"}).Draw(t, "left users")}), ExpiresAt: moment("left until")}
+		}
 		planned := next(noon, &s)
+		if s.recall || s.left(noon) && s.subscription.ID == "" {
+			if (planned.do == actionRecall) != s.recall || (planned.do == actionWait) != (!s.recall && !s.asked) || planned.do == actionCreate || planned.at.Before(s.retryAt) && planned.do != actionWait {
+				t.Fatalf("%+v: %+v", s, planned)
+			}
+			return
+		}
 		exists := s.subscription.ID != ""
 		if (planned.do == actionWait) != (!exists && len(s.users) == 0) {
 			t.Fatalf("%+v: %+v", s, planned)
