@@ -136,15 +136,80 @@ func TestRememberedSubscriptionThatOutlivedItsMemoryIsAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		leave(w, []string{"anna"}, testURL)
+		listed := w.kept.ExpiresAt
 		w.kept.ExpiresAt = time.Now().Add(-time.Minute).Round(0)
 		m := w.monitor(t, &Options{Memory: w})
 		m.SetUsers([]string{"anna"})
 		defer start(t, m)()
 		sleep(time.Minute)
 		assert.Equal(t, []string{"recall", "create 1", "list", "renew old", "remember old"}, w.drain())
+		assert.Equal(t, listed, w.events[0].ExpiresAt, "the service knows better when it ends")
 		assert.Equal(t, []string{"adopted: started", "renewed"}, w.happened())
 		assert.Equal(t, 1, w.registered())
 		w.notify(t, "old", "anna")
+	})
+}
+
+// Two keepers in one process share its routes, and the former one may still be
+// about to stop.
+func TestAdoptionWaitsForTheRouteOfThePredecessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		leave(w, []string{"anna"}, testURL)
+		_, unregister, err := w.Register(w.kept.ClientState, presence.Receiver{Notify: func(presence.Notification) {}})
+		require.NoError(t, err)
+		m := w.monitor(t, &Options{Memory: w})
+		m.SetUsers([]string{"anna"})
+		defer start(t, m)()
+		sleep(30 * time.Second)
+		assert.Equal(t, []string{"recall"}, w.drain())
+		failed := w.events[0]
+		assert.Equal(t, EventFailed, failed.Kind)
+		assert.Equal(t, "adopt", failed.Action)
+		assert.Equal(t, "old", failed.SubscriptionID)
+		assert.Equal(t, "adopt", m.Snapshot().NextAction)
+		unregister()
+		sleep(time.Minute)
+		assert.Equal(t, []string{"renew old", "remember old"}, w.drain())
+		w.notify(t, "old", "anna")
+	})
+}
+
+// SetUsers may be called between the decision to adopt and the adoption, which
+// must not take the new users for those that are watched.
+func TestUsersThatChangeBeforeTheAdoptionPreventIt(t *testing.T) {
+	w := newWorld()
+	leave(w, []string{"anna"}, testURL)
+	m := w.monitor(t, &Options{Memory: w})
+	m.SetUsers([]string{"anna"})
+	require.NoError(t, m.recall(t.Context()))
+	m.SetUsers([]string{"bob"})
+	require.NoError(t, m.adopt(t.Context(), time.Time{}))
+	assert.Empty(t, m.Snapshot().SubscriptionID)
+	assert.Zero(t, w.registered())
+	m.SetUsers([]string{"anna"})
+	require.NoError(t, m.adopt(t.Context(), time.Time{}))
+	assert.Equal(t, "old", m.Snapshot().SubscriptionID)
+}
+
+func TestAdoptedSubscriptionThatCannotBeRenewedExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		leave(w, []string{"anna"}, testURL)
+		ends := w.kept.ExpiresAt
+		w.setFault(failing("renew", presence.ErrUnavailable))
+		m := w.monitor(t, &Options{Memory: w})
+		m.SetUsers([]string{"anna"})
+		defer start(t, m)()
+		sleep(29 * time.Minute)
+		s := m.Snapshot()
+		assert.Equal(t, ConditionFailing, s.Condition)
+		assert.Equal(t, ends, s.ExpiresAt, "it lives as long as was remembered")
+		assert.Zero(t, s.RenewedAt)
+		sleep(2 * time.Minute)
+		assert.Contains(t, w.happened(), "lost: subscription expired")
+		sleep(5 * time.Minute)
+		assert.Equal(t, "s1", m.Snapshot().SubscriptionID)
 	})
 }
 

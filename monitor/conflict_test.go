@@ -14,17 +14,22 @@ import (
 )
 
 func TestSubscriptionInTheWayIsReplaced(t *testing.T) {
-	for name, remembered := range map[string]func(*Remembered){
-		"nothing is remembered": func(r *Remembered) { *r = Remembered{} },
-		"another is remembered": func(r *Remembered) { r.SubscriptionID, r.ExpiresAt = "older", time.Now() },
-		"for other users":       func(r *Remembered) { r.Users, r.ExpiresAt = UsersDigest([]string{"bob"}), time.Now() },
-		"for another URL":       func(r *Remembered) { r.NotificationURL, r.ExpiresAt = "https://elsewhere.example.com/", time.Now() },
+	for name, left := range map[string]func(*world){
+		"it reports elsewhere": func(w *world) {
+			w.kept.ExpiresAt, w.live["old"].NotificationURL = time.Now(), "https://elsewhere.example.com/"
+		},
+		"nothing is remembered": func(w *world) { w.kept = Remembered{} },
+		"another is remembered": func(w *world) { w.kept.SubscriptionID, w.kept.ExpiresAt = "older", time.Now() },
+		"for other users":       func(w *world) { w.kept.Users, w.kept.ExpiresAt = UsersDigest([]string{"bob"}), time.Now() },
+		"for another URL": func(w *world) {
+			w.kept.NotificationURL, w.kept.ExpiresAt = "https://elsewhere.example.com/", time.Now()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld()
 				leave(w, []string{"anna"}, testURL)
-				remembered(&w.kept)
+				left(w)
 				m := w.monitor(t, &Options{Memory: w})
 				m.SetUsers([]string{"anna"})
 				stop := start(t, m)

@@ -186,6 +186,9 @@ func (w *world) Register(clientState presence.Secret, r presence.Receiver) (func
 	route := &fakeRoute{clientState: clientState.Reveal(), receiver: r}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if slices.ContainsFunc(w.routes, func(r *fakeRoute) bool { return !r.gone && r.clientState == route.clientState }) {
+		return nil, nil, errors.New("fake: client state is in use")
+	}
 	w.routes = append(w.routes, route)
 	bind := func(id string) {
 		w.mu.Lock()

@@ -261,6 +261,11 @@ func TestCloudWithoutNotifications(t *testing.T) {
 		assert.ErrorIs(t, m.Snapshot().Err, presence.ErrUnsupported)
 		assert.Zero(t, w.registered())
 		stop()
+		w.setFault(nil)
+		stop = start(t, m)
+		sleep(time.Minute)
+		assert.Equal(t, ConditionSubscribed, m.Snapshot().Condition, "another run asks again")
+		stop()
 	})
 }
 

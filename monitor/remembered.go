@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -122,14 +123,18 @@ func (m *Monitor) remember(ctx context.Context) {
 // it was not asked.
 func (m *Monitor) adopt(ctx context.Context, expiresAt time.Time) error {
 	m.mu.Lock()
-	r, users := m.state.remembered, slices.Clone(m.state.users)
+	r, users, fits := m.state.remembered, slices.Clone(m.state.users), m.state.watchedByRemembered()
 	m.mu.Unlock()
+	if !fits {
+		// The users have changed since this was planned.
+		return nil
+	}
 	route, err := m.register(r.ClientState)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	r.ExpiresAt = m.end(latest(expiresAt, r.ExpiresAt), now.Add(m.opts.Lifetime))
+	r.ExpiresAt = m.end(cmp.Or(expiresAt, r.ExpiresAt), now.Add(m.opts.Lifetime))
 	sub := presence.Subscription{ID: r.SubscriptionID, UserIDs: users, NotificationURL: r.NotificationURL, ExpiresAt: r.ExpiresAt}
 	m.use(ctx, route, EventAdopted, func(s *state) { s.adopted(now, sub, r) })
 	return nil

@@ -151,7 +151,7 @@ func (m *Monitor) stop(ctx context.Context) {
 	}
 	m.mu.Lock()
 	m.state.gone("")
-	m.state.unsupported, m.state.recall = false, false
+	m.state.unsupported = false
 	m.state.succeeded()
 	present, previous := m.route, m.previous
 	m.route, m.previous = nil, nil

@@ -145,8 +145,7 @@ func (m *Monitor) adoptable(sub presence.Subscription) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &m.state
-	return sub.ID == s.remembered.SubscriptionID && s.unfit == "" && sub.NotificationURL == m.url &&
-		sub.ExpiresAt.After(time.Now()) && s.watchedByRemembered()
+	return sub.ID == s.remembered.SubscriptionID && s.unfit == "" && sub.NotificationURL == m.url && s.watchedByRemembered()
 }
 
 // use makes a subscription the present one, by take, and has its users read:
