@@ -99,7 +99,7 @@ func BenchmarkNotificationToWrite(b *testing.B) {
 				sides.roster.Users = append(sides.roster.Users, presence.User{TeamsID: id, PrincipalID: "p" + id, Email: id + "@example.com", Endpoints: []string{id}})
 				sides.teams[id] = presence.Presence{UserID: id, Availability: presence.Available, Activity: presence.ActivityAvailable}
 			}
-			bridge, err := New(Sides{sides, sides, sides, sides}, &Options{Direction: Bidirectional, EchoWindow: time.Nanosecond, ReconcileInterval: time.Hour, Damping: Damping{Disabled: true}})
+			bridge, err := New(Sides{sides, sides, sides, sides}, &Options{Direction: Bidirectional, EchoWindow: time.Nanosecond, ReconcileInterval: time.Hour, UnwatchedInterval: time.Hour, Damping: Damping{Disabled: true}})
 			if err != nil {
 				b.Fatal(err)
 			}

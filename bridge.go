@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -47,19 +46,24 @@ type Bridge struct {
 	roster    presence.Roster
 	loadedAt  time.Time
 	watcher   Watcher
-	overflow  map[string]bool
-	syncs     map[*syncRun]struct{}
-	directory Health // of the directory
+	// unwatched is what TeamsUnwatched said last, and statements how often it was
+	// called. overflow is what SetUsers has returned since then.
+	unwatched, overflow map[string]bool
+	statements          uint64
+	syncs               map[*syncRun]struct{}
+	directory           Health // of the directory
 	// emptySince is since when the directory lists nobody, against the roster.
 	emptySince time.Time
 
 	// watching is held while the watcher is told whom to watch, so that it is told
-	// in order.
+	// in order. It is taken before mu. What a watcher may call back must not need it.
 	watching sync.Mutex
 
 	// refresh asks for the roster; loaded is closed once it has been read.
 	refresh chan struct{}
 	loaded  chan struct{}
+	// rewatched holds one: others than before may be unwatched.
+	rewatched chan struct{}
 	// stopped is closed when Run ends.
 	stopped chan struct{}
 }
@@ -87,7 +91,8 @@ type person struct {
 	attempts map[*lane]*attempt
 	// missedAt is when a reading found a change whose notification is to come.
 	missedAt time.Time
-	// notifiedAt is when the last notification of Teams came.
+	// notifiedAt is when the last notification of Teams came, or the user came to
+	// be watched: of what was before it, no notification is missed.
 	notifiedAt time.Time
 	writes     []Write // the last ones, for Explain
 }
@@ -112,6 +117,7 @@ func New(sides Sides, opts *Options) (*Bridge, error) {
 		syncs:     make(map[*syncRun]struct{}),
 		refresh:   make(chan struct{}, 1),
 		loaded:    make(chan struct{}),
+		rewatched: make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 		directory: Health{Connection: "directory", State: StateUnused},
 	}
@@ -194,6 +200,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	start(b.clock.run)
 	start(b.keepRoster)
+	start(b.tellUnwatched)
 	for _, s := range b.sweeps() {
 		start(s.run)
 	}
@@ -252,18 +259,6 @@ func (b *Bridge) cleanUp(ctx context.Context) error {
 	return nil
 }
 
-// Watch makes w watch the Teams presence of the users whose direction is
-// Bidirectional. Call it before Run; a second call replaces the watcher.
-func (b *Bridge) Watch(w Watcher) {
-	b.mu.Lock()
-	b.watcher = w
-	loaded := !b.loadedAt.IsZero()
-	b.mu.Unlock()
-	if loaded {
-		b.updateWatcher()
-	}
-}
-
 // Loaded returns a channel that is closed once the roster has been read for the
 // first time.
 func (b *Bridge) Loaded() <-chan struct{} { return b.loaded }
@@ -274,19 +269,6 @@ func (b *Bridge) Roster() presence.Roster {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.roster
-}
-
-// Overflow returns the users who are not watched because the watcher has no
-// room for them, by Entra object id. They are kept in step by the regular reading.
-func (b *Bridge) Overflow() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ids := make([]string, 0, len(b.overflow))
-	for id := range b.overflow {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // Health returns the condition of every connection.

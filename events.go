@@ -105,9 +105,20 @@ type RosterChange struct {
 	Added, Removed []string
 	// Roster is the whole new roster, with everybody left out and why.
 	Roster presence.Roster
-	// Overflow are the users for whom the watcher has no room. They are kept in
-	// step by the regular reading.
+	// Overflow is what [Bridge.Overflow] returns now. A watcher that finds a place
+	// for new users may need a moment for it; [Hooks].UnwatchedChanged tells.
 	Overflow []string
+}
+
+// UnwatchedChange tells that other users than before are watched by no
+// subscription; see [Bridge.Overflow].
+type UnwatchedChange struct {
+	// Time is when the bridge noticed.
+	Time time.Time
+	// Users are all whom nobody watches now, by Entra object id, sorted.
+	Users []string
+	// Added and Removed are the difference from the change before, sorted.
+	Added, Removed []string
 }
 
 // Hooks are functions that the bridge calls on what happens. Each may be nil.
@@ -121,6 +132,10 @@ type Hooks struct {
 	Observed func(Observation)
 	// RosterChanged is called when the roster has changed.
 	RosterChanged func(RosterChange)
+	// UnwatchedChanged is called when other users than before are watched by no
+	// subscription. Changes within 10 seconds are told as one, because users who
+	// move from one monitor to another are unwatched in between.
+	UnwatchedChanged func(UnwatchedChange)
 	// HealthChanged is called when the health of a connection has changed.
 	HealthChanged func(Health)
 }

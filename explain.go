@@ -17,9 +17,10 @@ type Explanation struct {
 	// AccountDirection and UserDirection narrow one another.
 	AccountDirection Direction `json:"accountDirection"`
 	UserDirection    Direction `json:"userDirection"`
-	// Watched: notifications tell of the user's Teams presence; otherwise only
-	// the regular reading does.
-	Watched bool `json:"watched"`
+	// Watched: notifications tell of the user's Teams presence. Otherwise only
+	// readings do, and if MiCollab follows it, WatchSentence says so.
+	Watched       bool   `json:"watched"`
+	WatchSentence string `json:"watchSentence,omitempty"`
 
 	// Endpoints are the telephones as they were read last.
 	Endpoints []EndpointReading `json:"endpoints"`
@@ -95,8 +96,8 @@ func (b *Bridge) Explain(user string) (*Explanation, error) {
 	d := decide(v, &p.rules, &b.settings, now)
 	e := &Explanation{
 		At: now, User: p.user, AccountDirection: b.direction, UserDirection: p.own,
-		Watched: b.watcher != nil && p.rules.teamsToMiCollab && !b.overflow[p.user.TeamsID],
-		Line:    v.phone.line, LineReadAt: v.phone.at,
+		Watched: b.watchedLocked(p), WatchSentence: b.watchSentenceLocked(p),
+		Line: v.phone.line, LineReadAt: v.phone.at,
 		Presence: v.teams.seen, PresenceReadAt: v.teams.seenAt, Own: v.teams.origin == originOwn || v.teams.origin == originOwnLate,
 		Basis: v.teams.basis, BasisReadAt: v.teams.basisAt,
 		Shown: v.status.shown, ShownAt: v.status.shownAt,
@@ -159,7 +160,7 @@ func (e *Explanation) String() string {
 	if e.Own {
 		s.WriteString(", put there by the bridge")
 	}
-	s.WriteString("\n")
+	writeSentence(&s, e.WatchSentence)
 	fmt.Fprintf(&s, "micollab shows: %q (%s)", e.Shown, ago(e.ShownAt))
 	if e.Wanted != "" {
 		fmt.Fprintf(&s, ", should show %q because Teams showed %s (%s); rule: %s", e.Wanted, e.Basis, ago(e.BasisReadAt), e.StatusRule)

@@ -322,7 +322,7 @@ func TestNotificationThatCameBeforeTheReadingIsNotMissed(t *testing.T) {
 		w.bridge.TeamsGap("test", "ada")
 		time.Sleep(time.Second)
 		w.setFault(nil)
-		w.bridge.markAll(ofTeams) // waits for the end of the pause
+		w.bridge.markAll(ofTeams, time.Now()) // waits for the end of the pause
 		w.client("ada", presence.Away, presence.ActivityAway)
 		time.Sleep(10 * time.Minute)
 		assert.Equal(t, presence.StatusAway, w.status("ada"))

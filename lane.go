@@ -27,8 +27,8 @@ type lane struct {
 	wake     chan struct{}
 
 	mu       sync.Mutex
-	urgent   []string
-	patient  []string
+	urgent   []waiting
+	patient  []waiting
 	state    map[string]laneState
 	active   int
 	paused   time.Time
@@ -39,6 +39,12 @@ type lane struct {
 
 // errIdle is returned by a lane's work that made no request.
 var errIdle = errors.New("presencebridge: nothing to do")
+
+// waiting is a user in a queue.
+type waiting struct {
+	user  string
+	since time.Time
+}
 
 type laneState uint8
 
@@ -60,6 +66,7 @@ func newLane(name string, workers, batch int, maxPause time.Duration) *lane {
 
 // add queues users. It never blocks. An urgent addition overtakes patient ones.
 func (l *lane) add(urgent bool, users ...string) {
+	now := time.Now()
 	l.mu.Lock()
 	for _, u := range users {
 		s := l.state[u]
@@ -71,10 +78,10 @@ func (l *lane) add(urgent bool, users ...string) {
 			}
 		case urgent && s&laneUrgent == 0:
 			s |= laneUrgent
-			l.urgent = append(l.urgent, u)
+			l.urgent = append(l.urgent, waiting{u, now})
 		case !urgent && s&(laneUrgent|lanePatient) == 0:
 			s |= lanePatient
-			l.patient = append(l.patient, u)
+			l.patient = append(l.patient, waiting{u, now})
 		}
 		l.state[u] = s
 	}
@@ -96,10 +103,10 @@ func (l *lane) take(now time.Time) (users []string, pause time.Duration) {
 	if pause := l.paused.Sub(now); pause > 0 {
 		return nil, pause
 	}
-	pick := func(queue []string, flag laneState) []string {
+	pick := func(queue []waiting, flag laneState) []waiting {
 		i := 0
 		for ; i < len(queue) && len(users) < l.batch; i++ {
-			u := queue[i]
+			u := queue[i].user
 			// An entry whose flag is gone was overtaken by an urgent one.
 			if l.state[u]&flag == 0 {
 				continue
@@ -133,6 +140,7 @@ func (l *lane) more() bool {
 
 // done takes users back from a worker.
 func (l *lane) done(users []string) {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.active--
@@ -143,10 +151,10 @@ func (l *lane) done(users []string) {
 			delete(l.state, u)
 		case s&laneUrgent != 0:
 			l.state[u] = laneUrgent
-			l.urgent = append(l.urgent, u)
+			l.urgent = append(l.urgent, waiting{u, now})
 		default:
 			l.state[u] = lanePatient
-			l.patient = append(l.patient, u)
+			l.patient = append(l.patient, waiting{u, now})
 		}
 	}
 }
@@ -158,11 +166,20 @@ func (l *lane) queued(user string) bool {
 	return l.state[user]&^laneActive != 0
 }
 
-// unfinished reports whether somebody still waits who is not urgent.
-func (l *lane) unfinished() bool {
+// unfinished reports whether somebody who is not urgent has waited since then or
+// for longer.
+func (l *lane) unfinished(since time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.patient) > 0
+	for _, w := range l.patient {
+		if w.since.After(since) {
+			return false
+		}
+		if l.state[w.user]&lanePatient != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // depth returns how many users wait or are with a worker.

@@ -38,7 +38,7 @@ func newMetrics(b *Bridge, provider metric.MeterProvider) (*metrics, error) {
 	keep(err)
 	m.latency, err = meter.Float64Histogram("presencebridge.latency", metric.WithUnit("s"), metric.WithDescription("Time from the notification to the end of the write that it caused."))
 	keep(err)
-	m.users, err = meter.Int64ObservableGauge("presencebridge.users", metric.WithDescription("Users by condition: in step, blocked, and how many have an open Teams session."))
+	m.users, err = meter.Int64ObservableGauge("presencebridge.users", metric.WithDescription("Users by condition: in the roster, left out of it, watched in Teams by a subscription or not although MiCollab follows, with an open Teams session, and so on."))
 	keep(err)
 	m.waiting, err = meter.Int64ObservableGauge("presencebridge.waiting", metric.WithDescription("Users that wait for a request, by connection."))
 	keep(err)
@@ -66,8 +66,14 @@ func (m *metrics) observe(b *Bridge) (stop func(), err error) {
 func (b *Bridge) conditions() map[string]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := map[string]int{"roster": len(b.roster.Users), "excluded": len(b.roster.Excluded), "unwatched": len(b.overflow), "session": 0, "own": 0, "pending": 0}
+	n := map[string]int{"roster": len(b.roster.Users), "excluded": len(b.roster.Excluded), "watched": 0, "unwatched": 0, "session": 0, "own": 0, "pending": 0}
 	for _, p := range b.people {
+		switch {
+		case b.watchedLocked(p):
+			n["watched"]++
+		case p.rules.teamsToMiCollab:
+			n["unwatched"]++
+		}
 		if p.view.session.possible() {
 			n["session"]++
 		}

@@ -63,6 +63,13 @@ type Options struct {
 	// notifications heal. Each kind of read doubles its interval, up to
 	// MaxReconcileInterval, while its service throttles. Default: 5 minutes.
 	ReconcileInterval time.Duration
+	// UnwatchedInterval is how often the Teams presence is read of those whom no
+	// subscription watches ([Bridge.Overflow]), so that a change reaches MiCollab
+	// although nothing tells of it. It doubles like ReconcileInterval, which it
+	// must not exceed. Every 650 users cost one request; Microsoft Graph allows
+	// 1,500 in 30 seconds (learn.microsoft.com/graph/api/cloudcommunications-getpresencesbyuserid).
+	// At least 1 second. Default: 1 minute, or ReconcileInterval if that is shorter.
+	UnwatchedInterval time.Duration
 	// MaxReconcileInterval bounds the doubling. Default: 6 times ReconcileInterval.
 	MaxReconcileInterval time.Duration
 	// MissedAfter is how long a change that a read found may be without its
@@ -98,7 +105,13 @@ type Damping struct {
 	Disabled bool
 }
 
-const defaultBulkTimeout = 2 * time.Minute
+const (
+	defaultBulkTimeout       = 2 * time.Minute
+	defaultUnwatchedInterval = time.Minute
+	// minUnwatchedInterval is below anything sensible: what is shorter is a number
+	// without its unit.
+	minUnwatchedInterval = time.Second
+)
 
 // withDefaults fills in the defaults and returns all faults at once.
 func (o Options) withDefaults(sides Sides) (Options, error) {
@@ -139,6 +152,10 @@ func (o Options) withDefaults(sides Sides) (Options, error) {
 	duration("Damping.Settle", &o.Damping.Settle, 5*time.Second)
 	duration("Damping.MaxHold", &o.Damping.MaxHold, 30*time.Second)
 	duration("ReconcileInterval", &o.ReconcileInterval, 5*time.Minute)
+	if o.UnwatchedInterval > 0 && o.UnwatchedInterval < minUnwatchedInterval {
+		fault("UnwatchedInterval is %v: use at least %v", o.UnwatchedInterval, minUnwatchedInterval)
+	}
+	duration("UnwatchedInterval", &o.UnwatchedInterval, min(defaultUnwatchedInterval, o.ReconcileInterval))
 	duration("MaxReconcileInterval", &o.MaxReconcileInterval, 6*o.ReconcileInterval)
 	duration("MissedAfter", &o.MissedAfter, 2*time.Minute)
 	duration("DirectoryInterval", &o.DirectoryInterval, 15*time.Minute)
@@ -151,6 +168,9 @@ func (o Options) withDefaults(sides Sides) (Options, error) {
 	}
 	if o.MaxReconcileInterval < o.ReconcileInterval {
 		fault("MaxReconcileInterval %v is below ReconcileInterval %v", o.MaxReconcileInterval, o.ReconcileInterval)
+	}
+	if o.UnwatchedInterval > o.ReconcileInterval {
+		fault("UnwatchedInterval %v is above ReconcileInterval %v, at which everybody is read: use a shorter one, or 0", o.UnwatchedInterval, o.ReconcileInterval)
 	}
 	if !o.Direction.valid() {
 		fault("unknown %v: use OneWay, Bidirectional or Off", o.Direction)

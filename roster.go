@@ -208,7 +208,8 @@ func (b *Bridge) applyRoster(roster presence.Roster, now time.Time) {
 	for _, l := range roster.Limited {
 		b.opts.Logger.Warn("limited", "bridge", b.opts.Name, "user", l.User.TeamsID, "direction", l.Direction, "reason", l.Reason, "detail", l.Detail)
 	}
-	change.Overflow = b.updateWatcher()
+	b.updateWatcher()
+	change.Overflow = b.Overflow()
 	if b.opts.Hooks.RosterChanged != nil {
 		b.tell("Hooks.RosterChanged", func() { b.opts.Hooks.RosterChanged(change) })
 	}
@@ -239,40 +240,6 @@ func (b *Bridge) forgetLocked(p *person) {
 	id := p.user.TeamsID
 	delete(b.people, id)
 	b.clock.set(id, time.Time{})
-}
-
-// updateWatcher tells the watcher whom to watch: those whose Teams presence is
-// brought to MiCollab. It returns those for whom there is no room.
-func (b *Bridge) updateWatcher() []string {
-	b.watching.Lock()
-	defer b.watching.Unlock()
-	b.mu.Lock()
-	watcher := b.watcher
-	var ids []string
-	for id, p := range b.people {
-		if p.rules.teamsToMiCollab {
-			ids = append(ids, id)
-		}
-	}
-	b.mu.Unlock()
-	if watcher == nil {
-		return nil
-	}
-	slices.Sort(ids)
-	var overflow []string
-	b.tell("Watcher.SetUsers", func() { overflow = watcher.SetUsers(ids) })
-	b.mu.Lock()
-	before := len(b.overflow)
-	b.overflow = make(map[string]bool, len(overflow))
-	for _, id := range overflow {
-		b.overflow[id] = true
-	}
-	b.mu.Unlock()
-	if len(overflow) > 0 && len(overflow) != before {
-		b.opts.Logger.Warn("users are not watched because no monitor has room for them: add a presence monitor; until then they are kept in step by the regular reading",
-			"bridge", b.opts.Name, "users", len(overflow), "ids", overflow)
-	}
-	return overflow
 }
 
 // TeamsUsers lists the accounts of Microsoft Entra. A client of package graph is one.

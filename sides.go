@@ -78,10 +78,13 @@ type Sides struct {
 }
 
 // Watcher watches the Teams presence of users through notifications, as a
-// monitor of package monitor does. See [Bridge.Watch].
+// monitor of package monitor does. See [Bridge.Watch]. One that loses and finds
+// subscriptions by itself also calls [Bridge.TeamsUnwatched].
 type Watcher interface {
-	// SetUsers replaces the Entra object ids to be watched and returns those
-	// for which it has no room. It must not block.
+	// SetUsers replaces the Entra object ids to be watched, sorted and each once,
+	// and returns those for which it has no room. It is called by one goroutine at
+	// a time and must not block. Of the bridge it may call TeamsChanged, TeamsGap
+	// and TeamsUnwatched, but nothing that changes a direction.
 	SetUsers(userIDs []string) (overflow []string)
 	// Missed tells that a read found changes for which no notification had come.
 	// It must not block.

@@ -95,7 +95,9 @@ func (b *Bridge) awaken(users []string, now time.Time) {
 		}
 		if !p.missedAt.IsZero() && !now.Before(p.missedAt.Add(b.opts.MissedAfter)) {
 			p.missedAt = time.Time{}
-			missed = append(missed, id)
+			if b.watchedLocked(p) {
+				missed = append(missed, id)
+			}
 		}
 		b.evaluateLocked(p, now)
 	}
@@ -240,7 +242,7 @@ func (b *Bridge) readTeamsOnce(ctx context.Context, users []string) error {
 		if changed {
 			observed = append(observed, Observation{Time: now, User: p.user, Side: "teams", Presence: r, Trigger: cause.Trigger,
 				Own: p.view.teams.origin == originOwn || p.view.teams.origin == originOwnLate})
-			if !first && taken && cause.Trigger == TriggerReconcile && p.rules.teamsToMiCollab && !b.overflow[r.UserID] && unannounced {
+			if !first && taken && cause.Trigger == TriggerReconcile && b.watchedLocked(p) && unannounced {
 				p.missedAt = now
 			}
 		}

@@ -21,13 +21,16 @@ type world struct {
 	t       *testing.T
 	latency time.Duration
 
-	mu       sync.Mutex
-	people   map[string]*soul
-	roster   presence.Roster
-	requests map[string]int
-	writes   []Write
-	observed []Observation
-	changes  []RosterChange
+	mu     sync.Mutex
+	people map[string]*soul
+	roster presence.Roster
+	// directory, if set, tells who there is instead of roster.
+	directory Directory
+	requests  map[string]int
+	writes    []Write
+	observed  []Observation
+	changes   []RosterChange
+	unwatched []UnwatchedChange
 
 	// fault, if set, is asked before each request and, with after set, once more
 	// when it has taken effect.
@@ -70,7 +73,13 @@ func newWorld(t *testing.T, names ...string) *world {
 	return w
 }
 
-func (w *world) sides() Sides { return Sides{Directory: w, Teams: w, Phones: w, Statuses: w} }
+func (w *world) sides() Sides {
+	s := Sides{Directory: w, Teams: w, Phones: w, Statuses: w}
+	if w.directory != nil {
+		s.Directory = w.directory
+	}
+	return s
+}
 
 // start runs a bridge over the world, for so long that no session of an earlier
 // run can be left; stop ends it and returns what Run returned.
@@ -102,6 +111,11 @@ func (w *world) startNow(opts *Options) (stop func() error) {
 	o.Hooks.RosterChanged = func(x RosterChange) {
 		w.mu.Lock()
 		w.changes = append(w.changes, x)
+		w.mu.Unlock()
+	}
+	o.Hooks.UnwatchedChanged = func(x UnwatchedChange) {
+		w.mu.Lock()
+		w.unwatched = append(w.unwatched, x)
 		w.mu.Unlock()
 	}
 	b, err := New(w.sides(), &o)
