@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"iter"
 	"log/slog"
 	"strings"
 	"sync"
@@ -51,79 +50,6 @@ func (p *pool) watches() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.users
-}
-
-// lists are the users of both sides, who come and go.
-type lists struct {
-	mu       sync.Mutex
-	accounts []presence.TeamsUser
-	phones   []presence.Principal
-}
-
-func (l *lists) set(accounts []presence.TeamsUser, phones []presence.Principal) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.accounts, l.phones = accounts, phones
-}
-
-func (l *lists) Users(context.Context) iter.Seq2[presence.TeamsUser, error] {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var all listed[presence.TeamsUser]
-	for _, a := range l.accounts {
-		all = append(all, a)
-	}
-	return all.all()
-}
-
-func (l *lists) Principals(context.Context) iter.Seq2[presence.Principal, error] {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var all listed[presence.Principal]
-	for _, p := range l.phones {
-		all = append(all, p)
-	}
-	return all.all()
-}
-
-func TestWhoJoinsOrLeavesEitherSideIsFoundWithinTheDirectoryInterval(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "ada", "bob")
-		account := func(id string) presence.TeamsUser {
-			return presence.TeamsUser{ID: id, PrincipalName: id + "@example.com", Enabled: true}
-		}
-		phone := func(id string) presence.Principal {
-			u := w.people[id].user
-			return presence.Principal{ID: u.PrincipalID, Email: u.Email, Endpoints: u.Endpoints}
-		}
-		ada, bob := account("ada"), account("bob")
-		adaPhone, bobPhone := phone("ada"), phone("bob")
-		both := new(lists)
-		w.directory = NewDirectory(both, both, nil)
-		both.set([]presence.TeamsUser{ada, bob}, []presence.Principal{adaPhone})
-		stop := w.start(&Options{Direction: Bidirectional})
-		watcher := &pool{room: 650}
-		w.bridge.Watch(watcher)
-		require.Equal(t, []string{"ada"}, watcher.watches())
-
-		for _, step := range []struct {
-			why      string
-			accounts []presence.TeamsUser
-			phones   []presence.Principal
-			watched  []string
-		}{
-			{"bob joins CloudLink", []presence.TeamsUser{ada, bob}, []presence.Principal{adaPhone, bobPhone}, []string{"ada", "bob"}},
-			{"ada leaves Entra", []presence.TeamsUser{bob}, []presence.Principal{adaPhone, bobPhone}, []string{"bob"}},
-			{"ada joins Entra", []presence.TeamsUser{ada, bob}, []presence.Principal{adaPhone, bobPhone}, []string{"ada", "bob"}},
-			{"bob leaves CloudLink", []presence.TeamsUser{ada, bob}, []presence.Principal{adaPhone}, []string{"ada"}},
-		} {
-			both.set(step.accounts, step.phones)
-			time.Sleep(w.bridge.opts.DirectoryInterval + time.Second)
-			assert.Equal(t, step.watched, watcher.watches(), step.why)
-			assert.Len(t, w.bridge.Roster().Excluded, len(step.phones)-len(step.watched), "whoever has a telephone and is not kept in step is named")
-		}
-		require.NoError(t, stop())
-	})
 }
 
 // Three reasons for not being watched, one effect. Dan's presence nobody needs.
@@ -204,6 +130,40 @@ func TestReadingOfWhomNobodyWatchesBacksOffWhileThrottled(t *testing.T) {
 	})
 }
 
+// A client that waits by itself when it is throttled is only slow.
+func TestReadingOfWhomNobodyWatchesBacksOffWhileItIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// One more than two requests, which are all that are made at a time, can name.
+		names := make([]string, 2*presence.MaxSubscriptionUsers+1)
+		for i := range names {
+			names[i] = fmt.Sprintf("user-%04d", i)
+		}
+		w := newWorld(t, names...)
+		stop := w.start(&Options{Direction: Bidirectional, ReconcileInterval: 24 * time.Hour})
+		sweeps := func(d time.Duration) int {
+			before := w.count("presences")
+			time.Sleep(d)
+			return (w.count("presences") - before) / 3
+		}
+		assert.InDelta(t, 10, sweeps(10*time.Minute), 3, "once a minute")
+		end := time.Now().Add(time.Hour)
+		w.setFault(func(operation, _ string, _ bool) error {
+			if operation == "presences" {
+				time.Sleep(time.Until(end))
+			}
+			return nil
+		})
+		// After 1, 2, 4, 8, 16 and 32 minutes, less up to a tenth, somebody still
+		// waits, unless the last look comes after the end; the next one is at
+		// least 14 minutes away.
+		time.Sleep(time.Hour + 4*time.Minute)
+		assert.Zero(t, sweeps(10*time.Minute), "backed off")
+		time.Sleep(2 * time.Hour)
+		assert.InDelta(t, 10, sweeps(10*time.Minute), 3, "and back to once a minute")
+		require.NoError(t, stop())
+	})
+}
+
 // One sweep must not take for its own unfinished work what the other has just
 // asked for.
 func TestLaneIsUnfinishedWhereSomebodyWaitsSinceThen(t *testing.T) {
@@ -250,6 +210,18 @@ func TestWhatIsSaidDuringSetUsersHolds(t *testing.T) {
 		assert.Equal(t, []string{"bob"}, b.Overflow(), "the newest list is complete")
 		b.TeamsUnwatched(nil)
 		assert.Empty(t, b.Overflow())
+
+		watcher.room = 2
+		b.TeamsUnwatched([]string{"cyd"})
+		require.NoError(t, b.SetDirection(Bidirectional))
+		assert.Equal(t, []string{"cyd"}, b.Overflow(), "who is named twice is one")
+		b.TeamsUnwatched(nil)
+		require.NoError(t, b.SetDirection(Bidirectional))
+		require.Equal(t, []string{"cyd"}, b.Overflow())
+		var meanwhile []string
+		watcher.during = func([]string) { meanwhile = b.Overflow() }
+		require.NoError(t, b.SetUserDirection("cyd", OneWay))
+		assert.Empty(t, meanwhile, "who needs no watching lacks none")
 		require.NoError(t, stop())
 	})
 }
@@ -433,6 +405,9 @@ func TestWatcherAnswersForNothingFromBeforeItWatched(t *testing.T) {
 		watcher := &pool{room: 650}
 		stop := w.start(&Options{Direction: Bidirectional})
 		b := w.bridge
+		w.client("bob", presence.Busy, presence.ActivityBusy)
+		time.Sleep(time.Minute + time.Second)
+		require.Equal(t, presence.StatusBusy, w.status("bob"))
 		b.Watch(watcher)
 		b.TeamsUnwatched([]string{"ada"})
 		time.Sleep(10 * time.Minute)
