@@ -136,6 +136,47 @@ func ExampleBridge_SyncAll() {
 	// Available
 }
 
+// account is a monitor's account that may watch so many users.
+type account struct{ room int }
+
+func (a account) SetUsers(userIDs []string) (overflow []string) {
+	return userIDs[min(a.room, len(userIDs)):]
+}
+
+func (a account) Missed(...string) {}
+
+// Whom nobody watches is named, and kept in step by reading.
+func ExampleBridge_Watch() {
+	sides := newMemory()
+	bridge, err := presencebridge.New(
+		presencebridge.Sides{Directory: sides, Teams: sides, Phones: sides, Statuses: sides},
+		&presencebridge.Options{Direction: presencebridge.Bidirectional},
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error)
+	go func() { done <- bridge.Run(ctx) }()
+	<-bridge.Loaded()
+	fmt.Println("without a watcher:", bridge.Overflow())
+
+	bridge.Watch(account{room: 650}) // a pool of package monitor
+	fmt.Println("with one:", bridge.Overflow())
+
+	bridge.TeamsUnwatched([]string{ada.TeamsID}) // the pool does this when it has lost a subscription
+	fmt.Println("with one that fails:", bridge.Overflow())
+
+	stop()
+	<-done
+	// Output:
+	// without a watcher: [11111111-0000-4000-8000-000000000001]
+	// with one: []
+	// with one that fails: [11111111-0000-4000-8000-000000000001]
+}
+
 // Explain answers why a person shows what they show.
 func ExampleBridge_Explain() {
 	sides := newMemory()

@@ -120,7 +120,10 @@ func (w *world) startNow(opts *Options) (stop func() error) {
 	}
 	b, err := New(w.sides(), &o)
 	require.NoError(w.t, err)
+	// A notification for the bridge before this one may still be under way.
+	w.mu.Lock()
 	w.bridge = b
+	w.mu.Unlock()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
