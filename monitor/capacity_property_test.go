@@ -171,6 +171,23 @@ func TestPlanMovesNobodyWhoHasAUsableMonitor(t *testing.T) {
 	})
 }
 
+func TestPlanLeavesAUserOfSeveralMonitorsWithTheFirstUsable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := drawInput(t)
+		for i := range in.monitors {
+			in.monitors[i].Capacity = 0
+		}
+		by := watchers(t, in.plan())
+		slices.SortFunc(in.monitors, func(a, b monitor.PlanMonitor) int { return cmp.Compare(a.ID, b.ID) })
+		for _, user := range wanted(in.users) {
+			first := slices.IndexFunc(in.monitors, func(m monitor.PlanMonitor) bool { return m.Usable && slices.Contains(m.Users, user) })
+			if first >= 0 {
+				assert.Equal(t, in.monitors[first].ID, by[user])
+			}
+		}
+	})
+}
+
 func TestPlanWithoutOneMonitorMovesOnlyItsUsers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawSettled(t)
@@ -234,8 +251,9 @@ func TestPlanIsBalancedWithFewDisturbed(t *testing.T) {
 		for _, v := range vessels {
 			joining -= v.count
 		}
-		// pour returns the highest count among those that get users.
-		pour := func(vessels []vessel) (highest, left int) {
+		// pour returns the highest count among those that get users, how many of
+		// these are disturbed by it, and the users for whom there is no room.
+		pour := func(vessels []vessel) (highest, disturbed, left int) {
 			vessels = slices.Clone(vessels)
 			for left = joining; left > 0; left-- {
 				lowest := -1
@@ -247,22 +265,21 @@ func TestPlanIsBalancedWithFewDisturbed(t *testing.T) {
 				if lowest < 0 {
 					break
 				}
-				vessels[lowest].count++
-				highest = max(highest, vessels[lowest].count)
+				v := &vessels[lowest]
+				v.count++
+				highest = max(highest, v.count)
+				disturbed += v.disturbed
+				v.disturbed = 0
 			}
-			return highest, left
+			return highest, disturbed, left
 		}
-		level, left := pour(vessels)
+		level, _, left := pour(vessels)
 		accepted := level + level/10
+		undisturbed := slices.IndexFunc(append(vessels, vessel{disturbed: 1}), func(v vessel) bool { return v.disturbed > 0 })
 		fewest := 0
-		for n := 0; n <= len(vessels); n++ {
-			if n < len(vessels) && vessels[n].disturbed == 0 {
-				continue
-			}
-			if highest, without := pour(vessels[:n]); without == left && (highest <= accepted || n == len(vessels)) {
-				for _, v := range vessels[:n] {
-					fewest += v.disturbed
-				}
+		for n := undisturbed; n <= len(vessels); n++ {
+			if highest, disturbed, without := pour(vessels[:n]); without == left && highest <= accepted {
+				fewest = disturbed
 				break
 			}
 		}

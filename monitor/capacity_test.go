@@ -260,6 +260,12 @@ func TestPlanKeepsTheUsersOfAFailedMonitorTogether(t *testing.T) {
 	assert.Len(t, heirs(monitors[1]), 2)
 }
 
+func TestPlanGivesTheReserveTheMostUsers(t *testing.T) {
+	monitors := failed(full(100, 500, 400, 500, 0), 0, 1)
+	plan := monitor.NewPlan(numbered(0, 1500), monitors, 1)
+	assert.Equal(t, monitors[1].Users, plan.Assignments["m4"])
+}
+
 func TestPlanNamesUsersAndMonitorsOnce(t *testing.T) {
 	plan := monitor.NewPlan([]string{"bob", "", "anna", "bob"}, []monitor.PlanMonitor{
 		{ID: "b", Usable: true, Users: []string{"bob", "", "anna", "bob"}},
