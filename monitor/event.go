@@ -74,7 +74,35 @@ const (
 	EventUnsupported EventKind = "unsupported"
 )
 
-// Event is something that happened to a monitor's subscription.
+// What happens to the monitors of a [Pool].
+const (
+	// EventAdded: a monitor was added.
+	EventAdded EventKind = "added"
+	// EventAuthorized: somebody has signed in as the monitor.
+	EventAuthorized EventKind = "authorized"
+	// EventSignInFailed: a sign-in was not accepted, because of Err.
+	EventSignInFailed EventKind = "sign-in failed"
+	// EventSecretRenewed: the monitor has a new client secret.
+	EventSecretRenewed EventKind = "secret renewed"
+	// EventSecretExpiring: the client secret has come to one of the
+	// [PoolOptions.SecretWarnings] before its end at ExpiresAt. Without a monitor
+	// it is the bridge's own.
+	EventSecretExpiring EventKind = "secret expiring"
+	// EventStateChanged: the monitor is in another State; it was in Was.
+	EventStateChanged EventKind = "state changed"
+	// EventKept: this process keeps the monitor from now on.
+	EventKept EventKind = "kept"
+	// EventRemoved: the monitor was deleted.
+	EventRemoved EventKind = "removed"
+	// EventPlanned: users were assigned anew, to that many Monitors; Moved of
+	// the Users had another one before.
+	EventPlanned EventKind = "planned"
+	// EventApplicationChanged: the monitors belong to another tenant or
+	// application.
+	EventApplicationChanged EventKind = "application changed"
+)
+
+// Event is something that happened to a monitor or its subscription.
 type Event struct {
 	Kind EventKind
 	// Monitor is the monitor's name.
@@ -98,6 +126,13 @@ type Event struct {
 	// NextAt is when the next step is due: the next attempt after a failure,
 	// the renewal after a success. Zero where nothing is planned.
 	NextAt time.Time
+
+	// State is what the monitor is in, and Was what it was in before.
+	State, Was State
+	// Sentence says what is the matter and what to do, for an administrator.
+	Sentence string
+	// Monitors and Moved are of a plan.
+	Monitors, Moved int
 }
 
 // Condition is what a subscription is at, in one word.
@@ -148,10 +183,10 @@ type SubscriptionSnapshot struct {
 	Misses int
 	// Failures is how often the present step has failed in a row.
 	Failures int
-	// Err is the last of these failures, FailedAt its time; nil and zero when
-	// the last step succeeded.
-	Err      error
-	FailedAt time.Time
+	// Err is the last of these failures, FailedAt its time and FailingSince that
+	// of the first; nil and zero when the last step succeeded.
+	Err                    error
+	FailedAt, FailingSince time.Time
 	// NextAction is what comes next, "recall", "adopt", "create", "renew", "delete"
 	// or "lose" (the subscription expires before the next attempt), and NextAt is
 	// when. Empty while nothing is planned.
@@ -166,15 +201,15 @@ func (m *Monitor) Snapshot() SubscriptionSnapshot {
 	defer m.mu.Unlock()
 	s := &m.state
 	snapshot := SubscriptionSnapshot{
-		Name:       m.name,
-		Condition:  s.condition(m.running),
-		Users:      len(s.users),
-		Overflow:   slices.Clone(m.overflow),
-		HeardAt:    s.heardAt,
-		Misses:     s.misses,
-		Failures:   s.failures,
-		Err:        s.err,
-		FailedAt:   s.failedAt,
+		Name:      m.name,
+		Condition: s.condition(m.running),
+		Users:     len(s.users),
+		Overflow:  slices.Clone(m.overflow),
+		HeardAt:   s.heardAt,
+		Misses:    s.misses,
+		Failures:  s.failures,
+		Err:       s.err,
+		FailedAt:  s.failedAt, FailingSince: s.failingSince,
 		Subscribed: len(s.subscription.UserIDs),
 	}
 	if s.subscription.ID != "" {
@@ -221,18 +256,7 @@ func lostBy(cause string) bool {
 // emit logs an event and tells it. The embedder's function cannot stop the upkeep.
 func (m *Monitor) emit(ctx context.Context, e Event) {
 	e.Monitor, e.Time = m.name, time.Now()
-	level := slog.LevelInfo
-	switch e.Kind {
-	case EventFailed:
-		level = slog.LevelWarn
-		if errors.Is(e.Err, presence.ErrUnauthorized) || errors.Is(e.Err, presence.ErrForbidden) {
-			level = slog.LevelError
-		}
-	case EventLost, EventSilent, EventReplaced, EventUnsupported:
-		level = slog.LevelWarn
-	case EventRenewed:
-		level = slog.LevelDebug
-	}
+	level := e.level()
 	if m.log.Enabled(ctx, level) {
 		m.log.LogAttrs(ctx, level, "monitor: "+e.message(), e.attrs()...) //nolint:sloglint // one message for each kind of event
 	}
@@ -241,15 +265,63 @@ func (m *Monitor) emit(ctx context.Context, e Event) {
 	}
 }
 
-func (e Event) message() string {
-	if e.Kind == EventFailed {
-		return e.Action + " subscription failed"
+// level says how loudly an event is logged.
+func (e *Event) level() slog.Level {
+	switch e.Kind {
+	case EventFailed, EventSignInFailed:
+		if errors.Is(e.Err, presence.ErrUnauthorized) || errors.Is(e.Err, presence.ErrForbidden) {
+			return slog.LevelError
+		}
+		return slog.LevelWarn
+	case EventStateChanged:
+		switch {
+		case e.State.Usable() && e.State != StateSecretExpiring:
+			return slog.LevelInfo
+		case e.State == StateSecretExpiring, e.Was == "" && e.State == StateNotAuthorized:
+			return slog.LevelWarn
+		default:
+			return slog.LevelError
+		}
+	case EventLost, EventSilent, EventReplaced, EventUnsupported, EventSecretExpiring, EventApplicationChanged:
+		return slog.LevelWarn
+	case EventRenewed:
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
 	}
-	return "subscription " + string(e.Kind)
 }
 
-func (e Event) attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("subscription_id", e.SubscriptionID), slog.Int("users", e.Users)}
+func (e *Event) message() string {
+	switch e.Kind {
+	case EventFailed:
+		return e.Action + " subscription failed"
+	case EventStateChanged:
+		return "monitor is " + string(e.State)
+	case EventAdded, EventAuthorized, EventKept, EventRemoved:
+		return "monitor " + string(e.Kind)
+	case EventSignInFailed, EventSecretRenewed, EventSecretExpiring, EventApplicationChanged:
+		return string(e.Kind)
+	case EventPlanned:
+		return "users assigned"
+	default:
+		return "subscription " + string(e.Kind)
+	}
+}
+
+func (e *Event) attrs() []slog.Attr {
+	var attrs []slog.Attr
+	if e.SubscriptionID != "" {
+		attrs = append(attrs, slog.String("subscription_id", e.SubscriptionID))
+	}
+	if e.Users > 0 {
+		attrs = append(attrs, slog.Int("users", e.Users))
+	}
+	if e.Kind == EventPlanned {
+		attrs = append(attrs, slog.Int("monitors", e.Monitors), slog.Int("moved", e.Moved))
+	}
+	if e.Sentence != "" {
+		attrs = append(attrs, slog.String("sentence", e.Sentence))
+	}
 	if e.Reason != "" {
 		attrs = append(attrs, slog.String("reason", e.Reason))
 	}
@@ -267,9 +339,13 @@ func (e Event) attrs() []slog.Attr {
 
 // contain calls a function of the embedder's; a panic in it is logged.
 func (m *Monitor) contain(ctx context.Context, what string, f func()) {
+	contain(ctx, m.log, what, f)
+}
+
+func contain(ctx context.Context, log *slog.Logger, what string, f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.log.ErrorContext(ctx, "monitor: a call panicked", "call", what, "panic", secret.PanicText(p), "stack", string(debug.Stack()))
+			log.ErrorContext(ctx, "monitor: a call panicked", "call", what, "panic", secret.PanicText(p), "stack", string(debug.Stack()))
 		}
 	}()
 	f()

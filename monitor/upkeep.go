@@ -86,11 +86,13 @@ type state struct {
 	// cause is why the former subscription is gone; empty before the first.
 	cause string
 
-	failures    int
-	err         error
-	failedAt    time.Time
-	retryAt     time.Time
-	unsupported bool
+	failures int
+	err      error
+	failedAt time.Time
+	// failingSince is when the first of the failures in a row was.
+	failingSince time.Time
+	retryAt      time.Time
+	unsupported  bool
 }
 
 // next decides on the next step. It is a pure function: everything it knows is
@@ -241,13 +243,17 @@ func (s *state) missed(now time.Time, userIDs []string, silentAfter int) bool {
 // failed notes a failed step, and when to try again.
 func (s *state) failed(now time.Time, err error, wait time.Duration) {
 	now = wall(now)
+	if s.failures == 0 {
+		s.failingSince = now
+	}
 	s.failures++
 	s.err, s.failedAt, s.retryAt = err, now, now.Add(wait)
 }
 
 // succeeded forgets failures.
 func (s *state) succeeded() {
-	s.failures, s.err, s.failedAt, s.retryAt = 0, nil, time.Time{}, time.Time{}
+	s.failures, s.err = 0, nil
+	s.failedAt, s.failingSince, s.retryAt = time.Time{}, time.Time{}, time.Time{}
 }
 
 // renewalTime returns when to renew: at two thirds of the life that is left,
