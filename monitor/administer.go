@@ -1,0 +1,248 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// Add gives the pool a monitor: an account, by its user principal name, and a
+// client secret of the application that is this monitor's own. Both are
+// required. The monitor then waits for somebody to sign in as it: see
+// [Pool.AuthorizationURL].
+//
+// Entra and the directory are asked first. If they refuse the secret or do not
+// know the account, nothing is added and the error says what to do: it matches a
+// sentinel of package presence, or [ErrAccountNotFound], [ErrAccountDisabled] or
+// [ErrNoMail]. If they do not answer, the monitor is added and checked later.
+func (p *Pool) Add(ctx context.Context, principalName string, clientSecret presence.Secret) error {
+	const operation = "add"
+	principalName = strings.TrimSpace(principalName)
+	if err := errors.Join(checkPrincipalName(principalName), checkClientSecret(clientSecret)); err != nil {
+		return &Error{operation, principalName, err}
+	}
+	if err := p.open(ctx); err != nil {
+		return &Error{operation, principalName, err}
+	}
+	id := monitorID(principalName)
+	if err := p.load(ctx, prefixMonitors+id); err != nil {
+		return &Error{operation, principalName, err}
+	}
+	if p.record(id) != nil {
+		return &Error{operation, principalName, ErrMonitorExists}
+	}
+	r := &record{
+		id: id, PrincipalName: principalName, Application: p.Application(), AddedAt: wall(time.Now()),
+		secrets: secrets{ClientSecret: clientSecret},
+	}
+	if err := p.inspectNew(ctx, r); err != nil {
+		return &Error{operation, principalName, err}
+	}
+	if err := p.write(ctx, r); err != nil {
+		if errors.Is(err, ErrRevision) {
+			err = ErrMonitorExists
+		}
+		return &Error{operation, principalName, err}
+	}
+	p.emit(ctx, Event{Kind: EventAdded, Monitor: principalName})
+	return nil
+}
+
+func checkPrincipalName(name string) error {
+	local, domain, ok := strings.Cut(name, "@")
+	if !ok || local == "" || domain == "" || strings.ContainsAny(name, " \t\r\n/\\?#") || len(name) > 320 {
+		return fmt.Errorf("%w: a user principal name looks like monitor1@example.com: copy it from the account's page in Entra", presence.ErrInvalid)
+	}
+	return nil
+}
+
+func checkClientSecret(secret presence.Secret) error {
+	if secret.IsZero() {
+		return fmt.Errorf("%w: the client secret is empty: copy its Value (not its Secret ID) when it is created in Entra, where it is shown once", presence.ErrInvalid)
+	}
+	return nil
+}
+
+// inspectNew asks about credentials that somebody has just entered, and takes
+// over what it learns. It refuses what is certainly wrong.
+func (p *Pool) inspectNew(ctx context.Context, r *record) error {
+	ctx, cancel := context.WithTimeout(ctx, p.inspectTimeout())
+	defer cancel()
+	found, err := p.inspect(ctx, r.credentials())
+	if err != nil {
+		if reasonOf(err) != "" {
+			return err
+		}
+		p.log.WarnContext(ctx, "monitor: the account and its client secret could not be checked; they are checked later", "monitor", r.PrincipalName, "error", err)
+		return nil
+	}
+	if errors.Is(found.AccountErr, presence.ErrNotFound) {
+		return fmt.Errorf("%w: %w", ErrAccountNotFound, found.AccountErr)
+	}
+	if found.AccountErr == nil {
+		if err := checkAccount(found.Account); err != nil {
+			return err
+		}
+	}
+	p.takeInspection(r, &found, time.Now())
+	return nil
+}
+
+// Renew gives a monitor a new client secret, because the old one has ended, was
+// replaced, or belongs to another application. A grant for the same application
+// lives on; after a change of the application the monitor has to be authorized
+// again. Entra is asked first, as with [Pool.Add]: a secret that it refuses
+// changes nothing.
+func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret presence.Secret) error {
+	const operation = "renew"
+	r, err := p.find(ctx, operation, principalName)
+	if err != nil {
+		return err
+	}
+	if err := checkClientSecret(clientSecret); err != nil {
+		return &Error{operation, principalName, err}
+	}
+	app := p.Application()
+	fresh := r.clone()
+	fresh.Application, fresh.secrets.ClientSecret = app, clientSecret
+	// What was known of the old secret does not hold for the new one.
+	fresh.CheckedAt, fresh.SecretExpiresAt, fresh.SecretUnknown = time.Time{}, time.Time{}, ""
+	if err := p.inspectNew(ctx, fresh); err != nil {
+		return &Error{operation, principalName, err}
+	}
+	_, err = p.update(ctx, r.id, func(r *record) error {
+		if r.Application != app || r.broken != nil {
+			r.dropGrant()
+			r.Application = app
+			// Sign-ins that have begun are for the other application.
+			r.secrets.pending = nil
+		}
+		r.secrets.ClientSecret = clientSecret
+		r.SecretRefusal = nil
+		if r.GrantRefusal.of(refusedSecret, refusedSecretExpired, refusedApplication) {
+			r.GrantRefusal = nil
+		}
+		r.Account, r.CheckedAt = fresh.Account, fresh.CheckedAt
+		r.SecretExpiresAt, r.SecretUnknown = fresh.SecretExpiresAt, fresh.SecretUnknown
+		return nil
+	})
+	if err != nil {
+		return &Error{operation, principalName, err}
+	}
+	p.publishNow(r.id)
+	p.emit(ctx, Event{Kind: EventSecretRenewed, Monitor: r.PrincipalName})
+	return nil
+}
+
+// Retry tries at once what has failed: the monitor's keeper, wherever it runs,
+// asks the directory and repeats the step that waits. It does not wait for the
+// outcome.
+func (p *Pool) Retry(ctx context.Context, principalName string) error {
+	const operation = "retry"
+	r, err := p.find(ctx, operation, principalName)
+	if err != nil {
+		return err
+	}
+	if _, err := p.request(ctx, r.id); err != nil {
+		return &Error{operation, principalName, err}
+	}
+	return nil
+}
+
+// request asks the keeper to look, and returns the time that it must have looked
+// after.
+func (p *Pool) request(ctx context.Context, id string) (time.Time, error) {
+	var asked time.Time
+	_, err := p.update(ctx, id, func(r *record) error {
+		// Two requests at one moment are two.
+		asked = latest(wall(time.Now()), r.RequestedAt.Add(time.Nanosecond))
+		r.RequestedAt = asked
+		return nil
+	})
+	return asked, err
+}
+
+// Resync has the monitor's keeper ask Entra and the directory about the account
+// and its grant, waits for the outcome, and returns the status. It needs a
+// running pool, here or elsewhere on the store, and gives up when ctx ends.
+func (p *Pool) Resync(ctx context.Context, principalName string) (MonitorStatus, error) {
+	const operation = "resync"
+	r, err := p.find(ctx, operation, principalName)
+	if err != nil {
+		return MonitorStatus{}, err
+	}
+	asked, err := p.request(ctx, r.id)
+	if err == nil {
+		err = p.await(ctx, func() bool {
+			now := p.records[r.id]
+			return now == nil || !now.CheckedAt.Before(asked)
+		})
+	}
+	if err != nil {
+		return MonitorStatus{}, &Error{operation, principalName, err}
+	}
+	p.publishNow(r.id)
+	if s, ok := p.Snapshot().Monitor(principalName); ok {
+		return s, nil
+	}
+	return MonitorStatus{}, &Error{operation, principalName, ErrUnknownMonitor}
+}
+
+// await blocks until the condition holds. It is called with mu held.
+func (p *Pool) await(ctx context.Context, condition func() bool) error {
+	for {
+		p.mu.Lock()
+		holds, changed, running := condition(), p.changed, p.running
+		p.mu.Unlock()
+		if holds {
+			return nil
+		}
+		if !running {
+			// Nobody watches the store here: what others do is not seen.
+			return ErrNotRunning
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Delete takes a monitor out of the pool: its subscription is deleted, others
+// take over its users, and the store forgets it. It needs a running pool, and
+// waits until its keeper has done so or ctx ends; what has begun goes on.
+//
+// Where the subscription cannot be deleted, because the secret has expired, say,
+// it lapses within the hour.
+func (p *Pool) Delete(ctx context.Context, principalName string) error {
+	const operation = "delete"
+	r, err := p.find(ctx, operation, principalName)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	running := p.running
+	p.mu.Unlock()
+	if !running {
+		return &Error{operation, principalName, ErrNotRunning}
+	}
+	_, err = p.update(ctx, r.id, func(r *record) error {
+		if r.Leaving {
+			return errUnchanged
+		}
+		r.Leaving = true
+		return nil
+	})
+	if err == nil {
+		err = p.await(ctx, func() bool { return p.records[r.id] == nil })
+	}
+	if err != nil && !errors.Is(err, ErrUnknownMonitor) {
+		return &Error{operation, principalName, err}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package monitor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ApplicationChange is what becomes of a pool when its monitors belong to another
+// tenant or application.
+type ApplicationChange struct {
+	From, To Application
+	// Monitors are those that stop and show [StateUpdateNeeded], by user
+	// principal name, sorted. Each comes back by [Pool.Renew] with a client
+	// secret of the other application, and signing in again.
+	Monitors []string
+	// Returning are monitors that already belong to the other application: they
+	// work again at once.
+	Returning []string
+	// Users is how many users lose their notifications until then.
+	Users int
+}
+
+// Application returns the application that the pool's monitors belong to.
+func (p *Pool) Application() Application {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.application
+}
+
+// PreviewApplication tells what [Pool.SetApplication] would do. It changes
+// nothing. Ask before applying: whoever enters another tenant id by mistake
+// would stop all monitors.
+func (p *Pool) PreviewApplication(ctx context.Context, to Application) (ApplicationChange, error) {
+	if err := to.check(); err != nil {
+		return ApplicationChange{}, &Error{"change application", "", err}
+	}
+	if err := p.open(ctx); err != nil {
+		return ApplicationChange{}, &Error{"change application", "", err}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.previewLocked(p.application, to), nil
+}
+
+func (p *Pool) previewLocked(from, to Application) ApplicationChange {
+	c := ApplicationChange{From: from, To: to}
+	if from == to {
+		return c
+	}
+	for id, r := range p.records {
+		switch {
+		case r.broken != nil:
+		case r.Application == to:
+			c.Returning = append(c.Returning, r.PrincipalName)
+		case r.Application == from:
+			c.Monitors = append(c.Monitors, r.PrincipalName)
+			c.Users += len(p.assignments[id].users)
+		}
+	}
+	slices.Sort(c.Monitors)
+	slices.Sort(c.Returning)
+	return c
+}
+
+// SetApplication makes the pool's monitors belong to another tenant or
+// application, and returns what it did. Their subscriptions are deleted, where
+// the old credentials still allow it; otherwise they lapse within the hour.
+//
+// It holds for all pools of the store, until another one is started with an
+// application of its own: change the configuration too.
+func (p *Pool) SetApplication(ctx context.Context, to Application) (ApplicationChange, error) {
+	if err := to.check(); err != nil {
+		return ApplicationChange{}, &Error{"change application", "", err}
+	}
+	if err := p.open(ctx); err != nil {
+		return ApplicationChange{}, &Error{"change application", "", err}
+	}
+	change, err := p.changeApplication(ctx, to)
+	if err != nil {
+		return ApplicationChange{}, &Error{"change application", "", err}
+	}
+	return change, nil
+}
+
+// applyConfigured makes the application with which the pool was made the one of
+// the store.
+func (p *Pool) applyConfigured(ctx context.Context) error {
+	_, err := p.changeApplication(ctx, p.configured)
+	return err
+}
+
+func (p *Pool) changeApplication(ctx context.Context, to Application) (ApplicationChange, error) {
+	value, err := json.Marshal(to)
+	if err != nil {
+		return ApplicationChange{}, err
+	}
+	for range attempts {
+		p.mu.Lock()
+		from, revision := p.application, p.appRevision
+		change := p.previewLocked(from, to)
+		p.mu.Unlock()
+		if from == to && revision != 0 {
+			return change, nil
+		}
+		written, err := p.put(ctx, keyApplication, value, revision)
+		if errors.Is(err, ErrRevision) {
+			if err := p.load(ctx, keyApplication); err != nil {
+				return ApplicationChange{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return ApplicationChange{}, err
+		}
+		p.mu.Lock()
+		p.application, p.appRevision = to, written
+		for id := range p.keepers {
+			p.pokeKeeperLocked(id)
+		}
+		p.planning.stale = true
+		p.announceLocked()
+		p.mu.Unlock()
+		if len(change.Monitors) > 0 {
+			p.emit(ctx, Event{Kind: EventApplicationChanged, Users: change.Users,
+				Sentence: fmt.Sprintf("The monitors belong to another tenant or application: %d need a new client secret and have to be authorized again.", len(change.Monitors))})
+		}
+		return change, nil
+	}
+	return ApplicationChange{}, ErrRevision
+}

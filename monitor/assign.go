@@ -1,0 +1,337 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// planning is what the planner has thought last.
+type planning struct {
+	version   uint64 // of the users and assignments
+	signature string // of what plan was made from
+	plan      Plan
+	stale     bool // users or assignments have changed
+
+	leaderUntil time.Time // the planner's lease
+	retryAt     time.Time // after a failed write
+	outageAt    time.Time // when most monitors failed last
+
+	unwatched    []string
+	told         bool
+	tellNotUntil time.Time
+}
+
+// SetUsers says whom to watch, by Entra object id, in place of whom was watched
+// before; empty and repeated ids are dropped. It returns, sorted, those whom no
+// monitor watches after this: for lack of room, or because their monitor fails
+// and no other has room. A sink that is an [UnwatchedSink] is told of later changes.
+//
+// Who is watched stays with the same monitor for as long as that works. Of
+// several pools on one store, that of the planner decides: all of them should be
+// given the same users.
+func (p *Pool) SetUsers(userIDs []string) (unwatched []string) {
+	users := sorted(userIDs)
+	p.mu.Lock()
+	if !p.hasWanted || !slices.Equal(users, p.wanted) {
+		p.wanted, p.hasWanted, p.planning.stale = users, true, true
+	}
+	p.mu.Unlock()
+	plan := p.currentPlan(time.Now())
+	p.poke()
+	unwatched = slices.Concat(plan.Overflow, plan.Stranded)
+	slices.Sort(unwatched)
+	return unwatched
+}
+
+// Missed reports that one bulk read found changes of these users that no
+// notification brought; see [Monitor.Missed].
+func (p *Pool) Missed(userIDs ...string) {
+	p.mu.Lock()
+	keepers := make([]*keeper, 0, len(p.keepers))
+	for _, k := range p.keepers {
+		keepers = append(keepers, k)
+	}
+	p.mu.Unlock()
+	for _, k := range keepers {
+		k.mu.Lock()
+		u := k.running
+		k.mu.Unlock()
+		if u != nil {
+			u.monitor.Missed(userIDs...) // each counts its own users only
+		}
+	}
+}
+
+// currentPlan returns the plan for what is known now. It is computed again only
+// if something that it depends on has changed.
+func (p *Pool) currentPlan(now time.Time) Plan {
+	p.mu.Lock()
+	if p.planning.stale {
+		p.planning.stale = false
+		p.planning.version++
+	}
+	monitors, signature := p.candidatesLocked(now)
+	if signature == p.planning.signature {
+		defer p.mu.Unlock()
+		return p.planning.plan
+	}
+	users := p.wanted
+	p.mu.Unlock()
+	plan := NewPlan(users, monitors, p.opts.Spares)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.planning.plan, p.planning.signature = plan, signature
+	return plan
+}
+
+// candidatesLocked returns the monitors that users can be given to, and a text
+// that changes when the plan may.
+func (p *Pool) candidatesLocked(now time.Time) ([]PlanMonitor, string) {
+	var monitors []PlanMonitor
+	failing := 0
+	for id, r := range p.records {
+		if r.Leaving || !r.ready() || r.Application != p.application {
+			continue
+		}
+		if p.failingLocked(id) {
+			failing++
+		}
+		monitors = append(monitors, PlanMonitor{ID: id, Capacity: p.opts.Monitor.Capacity, Users: p.assignments[id].users})
+	}
+	slices.SortFunc(monitors, func(a, b PlanMonitor) int { return strings.Compare(a.ID, b.ID) })
+	// What most monitors suffer from is not a monitor's fault, and moving users
+	// does not help. Afterwards they do not recover all at once.
+	if 2*failing > len(monitors) {
+		p.planning.outageAt = now
+	}
+	outage := now.Before(p.planning.outageAt.Add(p.opts.FailoverAfter))
+	var signature strings.Builder
+	fmt.Fprintf(&signature, "%d", p.planning.version)
+	for i := range monitors {
+		m := &monitors[i]
+		m.Usable = p.usableLocked(m.ID, outage, now)
+		fmt.Fprintf(&signature, " %s:%t", m.ID, m.Usable)
+	}
+	return monitors, signature.String()
+}
+
+// failingLocked reports whether something fails for the monitor, however short a
+// time.
+func (p *Pool) failingLocked(id string) bool {
+	if k := p.keepers[id]; k != nil {
+		if live, _, err, _ := k.snapshot(); live.Failures > 0 || err != nil {
+			return true
+		}
+	}
+	shown := p.published[id]
+	return shown != nil && shown.state == StateFailing
+}
+
+// usableLocked reports whether users can be given to the monitor. One that fails
+// for a reason that may pass keeps them for as long as its subscription lives,
+// and for a while.
+func (p *Pool) usableLocked(id string, outage bool, now time.Time) bool {
+	shown := p.published[id]
+	switch {
+	case shown == nil:
+		return true // just authorized
+	case shown.state == StateFailing:
+		return outage || shown.watches || now.Before(shown.since.Add(p.opts.FailoverAfter))
+	default:
+		return shown.state.Usable()
+	}
+}
+
+// lead takes or prolongs the planner's lease and reports whether this pool is
+// the planner.
+func (p *Pool) lead(ctx context.Context) bool {
+	now := time.Now()
+	p.mu.Lock()
+	until := p.planning.leaderUntil
+	p.mu.Unlock()
+	if until.Sub(now) > p.opts.LeaseTime*2/3 {
+		return true
+	}
+	asking, cancel := context.WithTimeout(ctx, p.opts.LeaseTime/3)
+	defer cancel()
+	lease, err := p.store.Acquire(asking, leasePlanner, p.opts.Holder, p.opts.LeaseTime)
+	var held *HeldError
+	if err != nil && !errors.As(err, &held) && p.noteStore(err) != nil {
+		p.log.WarnContext(ctx, "monitor: the store does not give the planner's lease", "error", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		p.planning.leaderUntil = lease.Expires
+	}
+	return err == nil || held == nil && until.After(now)
+}
+
+// replan writes the assignments that differ from the plan, if this pool is the
+// planner: first those that lose users, so that nobody is watched twice.
+func (p *Pool) replan(ctx context.Context) {
+	now := time.Now()
+	p.mu.Lock()
+	idle := !p.hasWanted || now.Before(p.planning.retryAt)
+	p.mu.Unlock()
+	if !p.lead(ctx) || idle {
+		return
+	}
+	plan := p.currentPlan(now)
+	p.mu.Lock()
+	var losing, gaining, gone []string
+	for id, users := range plan.Assignments {
+		a, known := p.assignments[id]
+		switch {
+		case known && slices.Equal(a.users, users):
+		case len(users) < len(a.users):
+			losing = append(losing, id)
+		default:
+			gaining = append(gaining, id)
+		}
+	}
+	for id := range p.assignments {
+		if _, planned := plan.Assignments[id]; !planned {
+			gone = append(gone, id)
+		}
+	}
+	p.mu.Unlock()
+	slices.Sort(losing)
+	slices.Sort(gaining)
+	slices.Sort(gone)
+	if len(losing)+len(gaining)+len(gone) == 0 {
+		return
+	}
+	err := p.writePlan(ctx, plan, gone, losing, gaining)
+	p.mu.Lock()
+	p.planning.retryAt = time.Time{}
+	if err != nil {
+		p.planning.retryAt = now.Add(time.Second)
+	}
+	p.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrRevision):
+		p.mark("") // another planner was faster
+	case err != nil && ctx.Err() == nil:
+		p.log.ErrorContext(ctx, "monitor: the plan could not be written and is tried again", "error", err)
+	case err == nil:
+		p.emit(ctx, Event{Kind: EventPlanned, Users: len(p.users()), Moved: plan.Moves, Monitors: len(losing) + len(gaining)})
+	}
+}
+
+func (p *Pool) users() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wanted
+}
+
+func (p *Pool) writePlan(ctx context.Context, plan Plan, gone, losing, gaining []string) error {
+	for _, id := range gone {
+		if err := p.forgetUsers(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range slices.Concat(losing, gaining) {
+		value, err := encodeUsers(plan.Assignments[id])
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		revision := p.assignments[id].revision
+		p.mu.Unlock()
+		revision, err = p.put(ctx, prefixUsers+id, value, revision)
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.assignments[id] = assignment{plan.Assignments[id], revision}
+		p.planning.stale = true
+		p.pokeKeeperLocked(id)
+		p.announceLocked()
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+func (p *Pool) forgetUsers(ctx context.Context, id string) error {
+	p.mu.Lock()
+	revision := p.assignments[id].revision
+	p.mu.Unlock()
+	if err := p.remove(ctx, prefixUsers+id, revision); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.assignments, id)
+	p.planning.stale = true
+	return nil
+}
+
+// remove deletes an entry.
+func (p *Pool) remove(ctx context.Context, key string, revision uint64) error {
+	err := p.store.Delete(ctx, key, revision)
+	p.mu.Lock()
+	p.generation++
+	p.mu.Unlock()
+	return p.noteStore(err)
+}
+
+// forget deletes the record of a monitor.
+func (p *Pool) forget(ctx context.Context, r *record) error {
+	err := p.remove(ctx, prefixMonitors+r.id, r.revision)
+	if errors.Is(err, ErrRevision) {
+		return p.load(ctx, prefixMonitors+r.id) // and once more
+	}
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.records, r.id)
+	delete(p.published, r.id)
+	p.planning.stale = true
+	p.announceLocked()
+	return nil
+}
+
+// tellUnwatched tells the sink who is not watched, if that has changed, and
+// returns when to look again.
+func (p *Pool) tellUnwatched(now time.Time) time.Time {
+	sink, ok := p.sink.(UnwatchedSink)
+	p.mu.Lock()
+	wait := p.planning.tellNotUntil
+	idle := !p.hasWanted
+	p.mu.Unlock()
+	if !ok || idle {
+		return time.Time{}
+	}
+	if now.Before(wait) {
+		return wait
+	}
+	plan := p.currentPlan(now)
+	p.mu.Lock()
+	unwatched := p.unwatchedLocked(plan)
+	changed := !slices.Equal(unwatched, p.planning.unwatched) || !p.planning.told
+	p.planning.unwatched, p.planning.told = unwatched, true
+	p.mu.Unlock()
+	if changed {
+		p.contain(context.Background(), "Sink.TeamsUnwatched", func() { sink.TeamsUnwatched(slices.Clone(unwatched)) })
+	}
+	return time.Time{}
+}
+
+// unwatchedLocked returns the users of the plan that no living subscription watches.
+func (p *Pool) unwatchedLocked(plan Plan) []string {
+	unwatched := slices.Clone(plan.Overflow)
+	for id, users := range plan.Assignments {
+		if published := p.published[id]; published == nil || !published.watches {
+			unwatched = append(unwatched, users...)
+		}
+	}
+	slices.Sort(unwatched)
+	return unwatched
+}

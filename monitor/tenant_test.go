@@ -1,0 +1,343 @@
+package monitor
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// tenant stands for Microsoft Entra and Microsoft Graph behind the interface
+// that a pool uses: accounts, client secrets, sign-ins, refresh tokens that
+// rotate, and one subscription for each account.
+type tenant struct {
+	mu       sync.Mutex
+	accounts map[string]*tenantAccount // by principal name
+	secrets  map[string]ClientSecret   // by value
+	gone     map[string]error          // refused secrets
+	signIns  map[string]string         // verifier by state
+	tokens   map[string]string         // account by refresh token
+	// breakdown, if set, is the error of every request.
+	breakdown error
+	latency   time.Duration
+
+	refreshing map[string]int // requests for a token under way, by account
+	overlaps   int
+	creates    int
+	deletes    int
+	renews     int
+	lists      int
+	inspects   int
+	gaps       []string // why a user was watched by two or none
+}
+
+type tenantAccount struct {
+	user         presence.TeamsUser
+	missing      bool
+	admin        bool
+	refused      error // why it gets no token
+	subscription *presence.Subscription
+	endsAt       time.Time
+	watchedFrom  time.Time
+	failing      error // what subscriptions are answered
+	refreshes    int
+}
+
+func newTenant() *tenant {
+	return &tenant{
+		accounts: map[string]*tenantAccount{}, secrets: map[string]ClientSecret{}, gone: map[string]error{},
+		signIns: map[string]string{}, tokens: map[string]string{}, refreshing: map[string]int{}, latency: 50 * time.Millisecond,
+	}
+}
+
+// refusal errors as package graph has them.
+type entraError struct {
+	text    string
+	matches []error
+}
+
+func (e *entraError) Error() string { return "entra: " + e.text }
+func (e *entraError) Is(target error) bool {
+	return slices.Contains(e.matches, target)
+}
+func (e *entraError) Remedy() string { return "do something about " + e.text }
+
+var (
+	errTenantSecretExpired = &entraError{"secret expired", []error{presence.ErrSecretExpired, presence.ErrUnauthorized}}
+	errTenantSecret        = &entraError{"invalid secret", []error{presence.ErrInvalidSecret, presence.ErrUnauthorized}}
+	errTenantSignIn        = &entraError{"grant revoked", []error{presence.ErrSignInRequired, presence.ErrUnauthorized}}
+	errTenantConsent       = &entraError{"consent missing", []error{presence.ErrConsentMissing, presence.ErrSignInRequired, presence.ErrForbidden}}
+	errTenantBlocked       = &entraError{"account blocked", []error{presence.ErrAccountBlocked, presence.ErrSignInRequired, presence.ErrUnauthorized}}
+	errTenantMFA           = &entraError{"second factor", []error{presence.ErrMFARequired, presence.ErrSignInRequired, presence.ErrUnauthorized}}
+	errTenantDown          = &entraError{"down", []error{presence.ErrUnavailable}}
+)
+
+// add gives the tenant an account and a client secret with the same number.
+func (t *tenant) add(n int, ends time.Time) (principalName string, clientSecret presence.Secret) {
+	principalName = fmt.Sprintf("monitor%d@example.test", n)
+	value := fmt.Sprintf("%03d~secret-%d", n, n)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.accounts[principalName] = &tenantAccount{user: presence.TeamsUser{
+		ID: fmt.Sprintf("object-%d", n), PrincipalName: principalName, Mail: principalName, Enabled: true,
+	}}
+	t.secrets[value] = ClientSecret{KeyID: value[:3], Description: "bridge", Hint: value[:3], ExpiresAt: ends}
+	return principalName, presence.NewSecret(value)
+}
+
+func (t *tenant) account(name string, change func(*tenantAccount)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(t.accounts[name])
+}
+
+// sleep is the time that a request takes.
+func (t *tenant) sleep(ctx context.Context) error {
+	timer := time.NewTimer(t.latency)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.breakdown
+}
+
+// checkSecret says whether a client secret is accepted. Called with mu held.
+func (t *tenant) checkSecret(value presence.Secret) error {
+	if err := t.gone[value.Reveal()]; err != nil {
+		return err
+	}
+	known, ok := t.secrets[value.Reveal()]
+	switch {
+	case !ok:
+		return errTenantSecret
+	case !known.ExpiresAt.After(time.Now()):
+		return errTenantSecretExpired
+	default:
+		return nil
+	}
+}
+
+func (t *tenant) BeginSignIn(c Credentials, state string) (SignIn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	verifier := rand.Text()
+	t.signIns[state] = verifier
+	return SignIn{URL: "https://login.test/authorize?state=" + state + "&login_hint=" + url.QueryEscape(c.PrincipalName), Verifier: presence.NewSecret(verifier)}, nil
+}
+
+// signIn does what a person does who opens the URL: it returns what comes to the
+// redirect URI.
+func (t *tenant) signIn(address, as string) url.Values {
+	u, _ := url.Parse(address)
+	return url.Values{"state": {u.Query().Get("state")}, "code": {as}}
+}
+
+func (t *tenant) Redeem(ctx context.Context, c Credentials, callback url.Values, verifier presence.Secret) (Grant, error) {
+	if err := t.sleep(ctx); err != nil {
+		return Grant{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if callback.Get("error") != "" {
+		return Grant{}, errTenantConsent
+	}
+	if t.signIns[callback.Get("state")] != verifier.Reveal() {
+		return Grant{}, errors.New("entra: verifier mismatch")
+	}
+	if err := t.checkSecret(c.ClientSecret); err != nil {
+		return Grant{}, err
+	}
+	a := t.accounts[callback.Get("code")]
+	if a.refused != nil {
+		return Grant{}, a.refused
+	}
+	admin := a.admin
+	token := rand.Text()
+	t.tokens[token] = a.user.PrincipalName
+	return Grant{
+		RefreshToken: presence.NewSecret(token), ObjectID: a.user.ID, TenantID: c.Application.TenantID, PrincipalName: a.user.PrincipalName,
+		Scopes: []string{"Presence.Read.All"}, GlobalAdministrator: &admin,
+	}, nil
+}
+
+func (t *tenant) Inspect(ctx context.Context, c Credentials) (Inspection, error) {
+	if err := t.sleep(ctx); err != nil {
+		return Inspection{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inspects++
+	if err := t.checkSecret(c.ClientSecret); err != nil {
+		return Inspection{}, err
+	}
+	var found Inspection
+	if a := t.accounts[c.PrincipalName]; a == nil || a.missing {
+		found.AccountErr = fmt.Errorf("user: %w", presence.ErrNotFound)
+	} else {
+		found.Account = a.user
+	}
+	for _, s := range t.secrets {
+		found.ClientSecrets = append(found.ClientSecrets, s)
+	}
+	return found, nil
+}
+
+func (t *tenant) Open(c Credentials, tokens RefreshTokens) (Account, error) {
+	return &tenantSession{tenant: t, credentials: c, tokens: tokens, turn: make(chan struct{}, 1)}, nil
+}
+
+// tenantSession is an account that acts. Like package graph it keeps an access
+// token for an hour.
+type tenantSession struct {
+	tenant      *tenant
+	credentials Credentials
+	tokens      RefreshTokens
+	turn        chan struct{} // holds one: one refresh at a time
+	until       atomic.Int64
+}
+
+func (s *tenantSession) Refresh(ctx context.Context) (Grant, error) {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	t, name := s.tenant, s.credentials.PrincipalName
+	current, err := s.tokens.Current(ctx)
+	if err != nil {
+		return Grant{}, err
+	}
+	t.mu.Lock()
+	t.refreshing[name]++
+	if t.refreshing[name] > 1 {
+		t.overlaps++
+	}
+	t.mu.Unlock()
+	err = t.sleep(ctx)
+	t.mu.Lock()
+	t.refreshing[name]--
+	a := t.accounts[name]
+	if err == nil {
+		err = t.checkSecret(s.credentials.ClientSecret)
+	}
+	if err == nil && t.tokens[current.Reveal()] != name {
+		err = errTenantSignIn
+	}
+	if err == nil {
+		err = a.refused
+	}
+	if err != nil {
+		t.mu.Unlock()
+		return Grant{}, err
+	}
+	next := rand.Text()
+	t.tokens[next] = name
+	a.refreshes++
+	admin := a.admin
+	t.mu.Unlock()
+	if err := s.tokens.Rotated(ctx, current, presence.NewSecret(next)); err != nil {
+		return Grant{}, err
+	}
+	s.until.Store(time.Now().Add(time.Hour).UnixNano())
+	return Grant{Scopes: []string{"Presence.Read.All"}, GlobalAdministrator: &admin}, nil
+}
+
+// request is what every request of the account begins with: an access token that
+// is good for a while, and the time that the request takes.
+func (s *tenantSession) request(ctx context.Context) (*tenantAccount, error) {
+	if time.Until(time.Unix(0, s.until.Load())) < 45*time.Minute {
+		if _, err := s.Refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.tenant.sleep(ctx); err != nil {
+		return nil, err
+	}
+	s.tenant.mu.Lock()
+	a := s.tenant.accounts[s.credentials.PrincipalName]
+	if a.failing != nil {
+		s.tenant.mu.Unlock()
+		return nil, a.failing
+	}
+	if a.subscription != nil && !a.subscription.ExpiresAt.After(time.Now()) {
+		a.subscription = nil
+	}
+	return a, nil // with mu held
+}
+
+func (s *tenantSession) CreateSubscription(ctx context.Context, req presence.SubscriptionRequest) (presence.Subscription, error) {
+	a, err := s.request(ctx)
+	if err != nil {
+		return presence.Subscription{}, err
+	}
+	defer s.tenant.mu.Unlock()
+	s.tenant.creates++
+	if a.subscription != nil {
+		return presence.Subscription{}, fmt.Errorf("create: %w", presence.ErrConflict)
+	}
+	a.subscription = &presence.Subscription{ID: rand.Text(), UserIDs: req.UserIDs, NotificationURL: req.NotificationURL, ExpiresAt: req.ExpiresAt}
+	a.watchedFrom = time.Now()
+	return *a.subscription, nil
+}
+
+func (s *tenantSession) RenewSubscription(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error) {
+	a, err := s.request(ctx)
+	if err != nil {
+		return presence.Subscription{}, err
+	}
+	defer s.tenant.mu.Unlock()
+	s.tenant.renews++
+	if a.subscription == nil || a.subscription.ID != id {
+		return presence.Subscription{}, fmt.Errorf("renew: %w", presence.ErrNotFound)
+	}
+	a.subscription.ExpiresAt = renewal.ExpiresAt
+	return *a.subscription, nil
+}
+
+func (s *tenantSession) DeleteSubscription(ctx context.Context, id string) error {
+	a, err := s.request(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.tenant.mu.Unlock()
+	if a.subscription == nil || a.subscription.ID != id {
+		return fmt.Errorf("delete: %w", presence.ErrNotFound)
+	}
+	s.tenant.deletes++
+	a.subscription = nil
+	return nil
+}
+
+func (s *tenantSession) Subscriptions(ctx context.Context) ([]presence.Subscription, error) {
+	a, err := s.request(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.tenant.mu.Unlock()
+	s.tenant.lists++
+	if a.subscription == nil {
+		return nil, nil
+	}
+	return []presence.Subscription{*a.subscription}, nil
+}
+
+// watching returns who is watched now, by principal name.
+func (t *tenant) watching() map[string][]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := map[string][]string{}
+	for name, a := range t.accounts {
+		if a.subscription != nil && a.subscription.ExpiresAt.After(time.Now()) {
+			all[name] = a.subscription.UserIDs
+		}
+	}
+	return all
+}
