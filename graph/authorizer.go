@@ -39,6 +39,10 @@ type AuthorizerOptions struct {
 	// Scopes are asked for. Without offline_access there is no refresh token.
 	// Default: the names of [DelegatedScopes].
 	Scopes []string
+	// GlobalAdministrator says of an access token whether its account is a global
+	// administrator, for [Grant]; nil where it does not tell. Default:
+	// [GlobalAdministrator].
+	GlobalAdministrator func(accessToken presence.Secret) *bool
 }
 
 // Authorizer signs users in by the authorization code flow with PKCE: it makes
@@ -49,6 +53,8 @@ type Authorizer struct {
 	secret      presence.Secret
 	redirectURL string
 	scopes      []string
+
+	administrator func(presence.Secret) *bool
 }
 
 // NewAuthorizer returns an Authorizer for one application, whose redirect URI
@@ -69,7 +75,10 @@ func NewAuthorizer(tenantID, clientID string, secret presence.Secret, redirectUR
 			names = append(names, p.Name)
 		}
 	}
-	a := &Authorizer{endpoint: e, secret: secret, redirectURL: redirectURL}
+	a := &Authorizer{endpoint: e, secret: secret, redirectURL: redirectURL, administrator: o.GlobalAdministrator}
+	if a.administrator == nil {
+		a.administrator = GlobalAdministrator
+	}
 	for _, name := range names {
 		a.scopes = append(a.scopes, e.cloud.scope(name))
 	}
@@ -207,12 +216,12 @@ type IDTokenClaims struct {
 	Name string
 }
 
-// Grant is the outcome of a sign-in.
+// Grant is the outcome of a sign-in, or of a refresh of its tokens.
 type Grant struct {
 	// AccessToken is valid until Expiry.
 	AccessToken presence.Secret
 	// RefreshToken makes a [NewDelegatedCredential]; zero where offline_access
-	// was not asked for.
+	// was not asked for or not granted, and after [Credential.Refresh].
 	RefreshToken presence.Secret
 	// Scopes are those that were granted, by their short names.
 	Scopes []string
@@ -220,6 +229,9 @@ type Grant struct {
 	Expiry time.Time
 	// IDTokenClaims say who has signed in; zero where openid was not asked for.
 	IDTokenClaims IDTokenClaims
+	// GlobalAdministrator says whether the account is a global administrator; nil
+	// where the access token does not tell: see [GlobalAdministrator].
+	GlobalAdministrator *bool
 }
 
 // Exchange redeems the code that came to the redirect URI, with the verifier of
@@ -231,17 +243,24 @@ func (a *Authorizer) Exchange(ctx context.Context, code string, verifier presenc
 	if err != nil {
 		return nil, fetchError(err)
 	}
+	return a.endpoint.grant(token, a.administrator)
+}
+
+// grant returns what a token and those that came with it tell.
+func (e *endpoint) grant(token *oauth2.Token, administrator func(presence.Secret) *bool) (*Grant, error) {
 	g := &Grant{
 		AccessToken:  presence.NewSecret(token.AccessToken),
 		RefreshToken: presence.NewSecret(token.RefreshToken),
 		Expiry:       token.Expiry,
 	}
+	g.GlobalAdministrator = administrator(g.AccessToken)
 	scope, _ := token.Extra("scope").(string)
 	for name := range strings.FieldsSeq(scope) {
-		g.Scopes = append(g.Scopes, strings.TrimPrefix(name, a.endpoint.cloud.GraphURL+"/"))
+		g.Scopes = append(g.Scopes, strings.TrimPrefix(name, e.cloud.GraphURL+"/"))
 	}
 	if idToken, _ := token.Extra("id_token").(string); idToken != "" {
-		if g.IDTokenClaims, err = a.claims(idToken); err != nil {
+		var err error
+		if g.IDTokenClaims, err = e.claims(idToken); err != nil {
 			return nil, err
 		}
 	}
@@ -251,7 +270,7 @@ func (a *Authorizer) Exchange(ctx context.Context, code string, verifier presenc
 // claims reads an id token. It came from the token endpoint itself, by TLS, so
 // its signature need not be checked (OpenID Connect Core 1.0 section 3.1.3.7,
 // point 6); that it was made for this application must be.
-func (a *Authorizer) claims(idToken string) (IDTokenClaims, error) {
+func (e *endpoint) claims(idToken string) (IDTokenClaims, error) {
 	var wire struct {
 		jwt.RegisteredClaims
 		ObjectID          string `json:"oid"`
@@ -259,15 +278,15 @@ func (a *Authorizer) claims(idToken string) (IDTokenClaims, error) {
 		PreferredUsername string `json:"preferred_username"`
 		Name              string `json:"name"`
 	}
-	if _, _, err := jwt.NewParser().ParseUnverified(idToken, &wire); err != nil || !slices.ContainsFunc(wire.Audience, a.isAudience) {
+	if _, _, err := jwt.NewParser().ParseUnverified(idToken, &wire); err != nil || !slices.ContainsFunc(wire.Audience, e.isAudience) {
 		return IDTokenClaims{}, &Error{Operation: tokenOperation, kind: ErrMalformed}
 	}
 	return IDTokenClaims{wire.ObjectID, wire.TenantID, wire.PreferredUsername, wire.Name}, nil
 }
 
 // isAudience compares without regard to case: the client id is a GUID.
-func (a *Authorizer) isAudience(audience string) bool {
-	return strings.EqualFold(audience, a.endpoint.clientID)
+func (e *endpoint) isAudience(audience string) bool {
+	return strings.EqualFold(audience, e.clientID)
 }
 
 // AdminConsentURL returns the URL where an administrator of the tenant consents

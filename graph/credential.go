@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -57,21 +56,46 @@ type DelegatedOptions struct {
 	// HTTPClient lends its Transport and its Timeout, which bounds each attempt.
 	// Default: [http.DefaultTransport] and 30 seconds.
 	HTTPClient *http.Client
+	// Current returns the refresh token to use, and is asked before each use: for
+	// when another process may have stored a newer one. It may refuse, because
+	// this process must not use the account now; the request for a token then
+	// fails with an error that its own can be found in, by errors.Is and
+	// errors.As. The zero Secret means that there is none, which is
+	// [presence.ErrSignInRequired].
+	//
+	// For its ctx and its calls the same holds as for Rotated. Default: the
+	// credential remembers the newest refresh token itself.
+	Current func(ctx context.Context) (presence.Secret, error)
 	// Rotated takes each new refresh token, to store it, before the access token
 	// that came with it is handed out. Entra gives a new one at every use, good
 	// for 90 days, so one that is not stored costs a sign-in after the next
-	// start. If Rotated fails, so does the request for a token; the next one
-	// begins with the new refresh token, and calls Rotated again.
+	// start. used is the one whose place next takes: what Current returned, or
+	// else what Rotated took last, and at first what the credential was made
+	// with. A store that holds another one has got it from a newer sign-in or
+	// another process, and should keep that.
+	//
+	// If Rotated fails, so does the request for a token. The next request begins
+	// with Current, or without it with the new refresh token, and calls Rotated
+	// again.
 	//
 	// Its ctx is not that of a caller of Token and ends within 30 seconds. Calls
-	// never overlap. Default: refresh tokens live in memory only.
-	Rotated func(ctx context.Context, refreshToken presence.Secret) error
+	// of Current and Rotated never overlap. Default: refresh tokens live in
+	// memory only.
+	Rotated func(ctx context.Context, used, next presence.Secret) error
+	// GlobalAdministrator says of an access token whether its account is a global
+	// administrator, for [Grant]; nil where it does not tell. Default:
+	// [GlobalAdministrator].
+	GlobalAdministrator func(accessToken presence.Secret) *bool
 }
 
 // Credential obtains access tokens from Entra and keeps each until shortly
 // before its end. Callers who wait for a token wait for the same request. It is
 // safe for concurrent use.
-type Credential struct{ source *tokens.Source }
+type Credential struct {
+	source        *tokens.Source
+	endpoint      *endpoint
+	administrator func(presence.Secret) *bool
+}
 
 // early is how long before its end a token is replaced: longer than a request
 // with all its waiting is likely to take.
@@ -85,6 +109,23 @@ func (c *Credential) Token(ctx context.Context) (*oauth2.Token, error) {
 		return nil, tokenError(tokenOperation, err)
 	}
 	return token, nil
+}
+
+// Refresh obtains a token now, though the last one may still be good, and returns
+// what it grants: scopes, end, and who has it, as far as the tokens tell. The
+// RefreshToken of a signed-in user stays with the credential; to use it keeps it
+// alive for another 90 days
+// (learn.microsoft.com/entra/identity-platform/refresh-tokens). Two requests
+// never overlap: one that is under way, of Refresh or of Token, serves all.
+//
+// A credential of the application itself has no Scopes: its permissions are
+// app roles, see [Client.GrantedRoles].
+func (c *Credential) Refresh(ctx context.Context) (*Grant, error) {
+	token, err := c.source.Refresh(ctx)
+	if err != nil {
+		return nil, tokenError(tokenOperation, err)
+	}
+	return c.endpoint.grant(token, c.administrator)
 }
 
 // Invalidate gives up the token with this value: the service has refused it
@@ -102,9 +143,16 @@ func NewSecretCredential(tenantID, clientID string, secret presence.Secret, opts
 	if err := errors.Join(err, checkSecret(secret)); err != nil {
 		return nil, err
 	}
-	return &Credential{tokens.New(early, func(ctx context.Context) (*oauth2.Token, error) {
+	return newCredential(e, nil, func(ctx context.Context) (*oauth2.Token, error) {
 		return e.application(ctx, secret, nil)
-	})}, nil
+	}), nil
+}
+
+func newCredential(e *endpoint, administrator func(presence.Secret) *bool, fetch func(context.Context) (*oauth2.Token, error)) *Credential {
+	if administrator == nil {
+		administrator = GlobalAdministrator
+	}
+	return &Credential{tokens.New(early, fetch), e, administrator}
 }
 
 func checkSecret(secret presence.Secret) error {
@@ -124,7 +172,7 @@ func NewCertificateCredential(tenantID, clientID string, certificate *x509.Certi
 	if err := errors.Join(err, checkCertificate(certificate, key)); err != nil {
 		return nil, err
 	}
-	return &Credential{tokens.New(early, func(ctx context.Context) (*oauth2.Token, error) {
+	return newCredential(e, nil, func(ctx context.Context) (*oauth2.Token, error) {
 		assertion, err := e.assertion(certificate, key)
 		if err != nil {
 			return nil, err
@@ -133,7 +181,7 @@ func NewCertificateCredential(tenantID, clientID string, certificate *x509.Certi
 			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 			"client_assertion":      {assertion},
 		})
-	})}, nil
+	}), nil
 }
 
 func checkCertificate(certificate *x509.Certificate, key crypto.Signer) error {
@@ -151,9 +199,11 @@ func checkCertificate(certificate *x509.Certificate, key crypto.Signer) error {
 }
 
 // NewDelegatedCredential returns a credential of a signed-in user, from the
-// refresh token that [Authorizer.Exchange] returned. When the grant ends or is
-// revoked, Token fails with an error that matches [presence.ErrSignInRequired]. It returns
-// all faults of its arguments at once, and sends nothing.
+// refresh token that [Authorizer.Exchange] returned. With
+// [DelegatedOptions.Current] that argument is not used and may be zero. When the
+// grant ends or is revoked, Token fails with an error that matches
+// [presence.ErrSignInRequired]. It returns all faults of its arguments at once,
+// and sends nothing.
 func NewDelegatedCredential(tenantID, clientID string, secret, refreshToken presence.Secret, opts *DelegatedOptions) (*Credential, error) {
 	var o DelegatedOptions
 	if opts != nil {
@@ -161,54 +211,94 @@ func NewDelegatedCredential(tenantID, clientID string, secret, refreshToken pres
 	}
 	e, err := newEndpoint(tenantID, clientID, &CredentialOptions{Cloud: o.Cloud, HTTPClient: o.HTTPClient})
 	var missing error
-	if refreshToken.IsZero() {
-		missing = errors.New("graph: the refresh token is empty: sign the account in with an Authorizer, whose Exchange returns one")
+	if refreshToken.IsZero() && o.Current == nil {
+		missing = errors.New("graph: the refresh token is empty: sign the account in with an Authorizer, whose Exchange returns one, or set DelegatedOptions.Current")
 	}
 	if err := errors.Join(err, checkSecret(secret), missing); err != nil {
 		return nil, err
 	}
-	grant := &delegatedGrant{endpoint: e, secret: secret, refreshToken: refreshToken, rotated: o.Rotated}
-	return &Credential{tokens.New(early, grant.refresh)}, nil
+	g := &delegatedGrant{endpoint: e, secret: secret}
+	if o.Current != nil {
+		g.tokens = foreignTokens{o.Current, o.Rotated}
+	} else {
+		g.tokens = &ownTokens{newest: refreshToken, stored: refreshToken, store: o.Rotated}
+	}
+	return newCredential(e, o.GlobalAdministrator, g.refresh), nil
 }
 
-// delegatedGrant holds the newest refresh token. Its refresh is never called
-// twice at a time, but not always by the same goroutine.
+// delegatedGrant uses refresh tokens.
 type delegatedGrant struct {
 	endpoint *endpoint
 	secret   presence.Secret
-	rotated  func(context.Context, presence.Secret) error
+	tokens   refreshTokens
+}
 
-	mu           sync.Mutex
-	refreshToken presence.Secret
-	unstored     bool // Rotated has not taken refreshToken yet
+// refreshTokens are where a grant finds its refresh token and keeps the next,
+// which is the one that was used where Entra gave no other. Calls never overlap,
+// and each sees what the one before it did.
+type refreshTokens interface {
+	current(ctx context.Context) (presence.Secret, error)
+	rotated(ctx context.Context, used, next presence.Secret) error
 }
 
 func (g *delegatedGrant) refresh(ctx context.Context) (*oauth2.Token, error) {
-	g.mu.Lock()
-	current := g.refreshToken
-	g.mu.Unlock()
-	token, err := g.endpoint.refresh(ctx, g.secret, current)
+	used, err := g.tokens.current(ctx)
+	switch {
+	case err != nil:
+		return nil, ownFault("read the refresh token", err)
+	case used.IsZero():
+		return nil, &Error{Operation: tokenOperation, kind: errNoRefreshToken}
+	}
+	token, err := g.endpoint.refresh(ctx, g.secret, used)
 	if err != nil {
 		return nil, err
 	}
 	next := presence.NewSecret(token.RefreshToken)
-	g.mu.Lock()
-	if !next.IsZero() && !next.Equal(current) {
-		g.refreshToken, g.unstored = next, true
+	if next.IsZero() {
+		next = used
 	}
-	next, unstored := g.refreshToken, g.unstored
-	g.mu.Unlock()
-	if unstored && g.rotated != nil {
-		if err := g.rotated(ctx, next); err != nil {
-			return nil, ownFault("store the new refresh token", err)
-		}
+	if err := g.tokens.rotated(ctx, used, next); err != nil {
+		return nil, ownFault("store the new refresh token", err)
 	}
-	g.mu.Lock()
-	g.unstored = false
-	g.mu.Unlock()
-	// Nobody but Rotated needs the refresh token.
+	// Nobody else needs the refresh token.
 	token.RefreshToken = ""
 	return token, nil
+}
+
+// foreignTokens are kept by the embedder, and nothing of them here.
+type foreignTokens struct {
+	newest func(context.Context) (presence.Secret, error)
+	store  func(ctx context.Context, used, next presence.Secret) error
+}
+
+func (f foreignTokens) current(ctx context.Context) (presence.Secret, error) { return f.newest(ctx) }
+
+func (f foreignTokens) rotated(ctx context.Context, used, next presence.Secret) error {
+	if f.store == nil || next.Equal(used) {
+		return nil
+	}
+	return f.store(ctx, used, next)
+}
+
+// ownTokens remember the newest refresh token, which may be newer than what
+// could be stored.
+type ownTokens struct {
+	newest, stored presence.Secret
+	store          func(ctx context.Context, used, next presence.Secret) error
+}
+
+func (o *ownTokens) current(context.Context) (presence.Secret, error) { return o.newest, nil }
+
+func (o *ownTokens) rotated(ctx context.Context, _, next presence.Secret) error {
+	o.newest = next
+	if o.store == nil || next.Equal(o.stored) {
+		return nil
+	}
+	if err := o.store(ctx, o.stored, next); err != nil {
+		return err
+	}
+	o.stored = next
+	return nil
 }
 
 // endpoint is the token endpoint for one application in one tenant.

@@ -191,7 +191,10 @@ func TestDelegatedCredentialStoresEachRefreshTokenFirst(t *testing.T) {
 		var stored []string
 		c, err := NewDelegatedCredential(tenant, application, clientSecret, presence.NewSecret("refresh-0"), &DelegatedOptions{
 			Cloud: testCloud(), HTTPClient: &http.Client{Transport: w},
-			Rotated: func(_ context.Context, s presence.Secret) error { stored = append(stored, s.Reveal()); return nil },
+			Rotated: func(_ context.Context, used, next presence.Secret) error {
+				stored = append(stored, used.Reveal()+" to "+next.Reveal())
+				return nil
+			},
 		})
 		require.NoError(t, err)
 		for i := range 3 {
@@ -201,7 +204,7 @@ func TestDelegatedCredentialStoresEachRefreshTokenFirst(t *testing.T) {
 			assert.Empty(t, token.RefreshToken)
 			time.Sleep(time.Hour)
 		}
-		assert.Equal(t, []string{"refresh-1", "refresh-2", "refresh-3"}, stored)
+		assert.Equal(t, []string{"refresh-0 to refresh-1", "refresh-1 to refresh-2", "refresh-2 to refresh-3"}, stored)
 		for i, r := range w.all() {
 			assert.Equal(t, url.Values{
 				"grant_type": {"refresh_token"}, "refresh_token": {"refresh-" + strconv.Itoa(i)}, "client_id": {application}, "client_secret": {"client~secret"},
@@ -217,9 +220,9 @@ func TestRefreshTokenThatCannotBeStoredHoldsTheAccessTokenBack(t *testing.T) {
 	var stored []string
 	c, err := NewDelegatedCredential(tenant, application, clientSecret, presence.NewSecret("refresh-0"), &DelegatedOptions{
 		Cloud: testCloud(), HTTPClient: &http.Client{Transport: w},
-		Rotated: func(_ context.Context, s presence.Secret) error {
+		Rotated: func(_ context.Context, used, next presence.Secret) error {
 			if fail == nil {
-				stored = append(stored, s.Reveal())
+				stored = append(stored, used.Reveal()+" to "+next.Reveal())
 			}
 			return fail
 		},
@@ -231,7 +234,7 @@ func TestRefreshTokenThatCannotBeStoredHoldsTheAccessTokenBack(t *testing.T) {
 	fail = nil
 	_, err = c.Token(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"refresh-2"}, stored)
+	assert.Equal(t, []string{"refresh-0 to refresh-2"}, stored, "the one that the store holds is told")
 	assert.Equal(t, "refresh-1", form(t, w.all()[1]).Get("refresh_token"), "the newest refresh token is used even if it was not stored")
 }
 
@@ -239,7 +242,7 @@ func TestRefreshTokenThatIsNotReplacedStays(t *testing.T) {
 	w := &wire{handler: answer(200, `{"expires_in":1,"access_token":"a"}`)}
 	c, err := NewDelegatedCredential(tenant, application, clientSecret, presence.NewSecret("refresh-0"), &DelegatedOptions{
 		Cloud: testCloud(), HTTPClient: &http.Client{Transport: w},
-		Rotated: func(context.Context, presence.Secret) error { return errors.New("not to be called") },
+		Rotated: func(context.Context, presence.Secret, presence.Secret) error { return errors.New("not to be called") },
 	})
 	require.NoError(t, err)
 	for range 2 {

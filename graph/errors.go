@@ -27,6 +27,9 @@ var (
 	// ErrEndpointValidation: Microsoft Graph could not validate the notification
 	// URL, to which it sends a token that must come back within ten seconds.
 	ErrEndpointValidation = errors.New("notification URL not validated")
+
+	// errNoRefreshToken: nothing was sent, because there is no refresh token.
+	errNoRefreshToken = errors.New("no refresh token")
 )
 
 // Error is a request to Microsoft Graph or Entra that failed. It matches, with
@@ -127,6 +130,9 @@ func (e *Error) condition() error {
 			return presence.ErrThrottled
 		case e.Err == nil, errors.Is(e.Err, context.Canceled):
 			return nil
+		case errors.Is(e.Err, presence.ErrUnauthorized), errors.Is(e.Err, presence.ErrForbidden):
+			// What the embedder's code refuses is not a service that fails.
+			return nil
 		default:
 			return presence.ErrUnavailable
 		}
@@ -160,6 +166,11 @@ func (e *Error) condition() error {
 // no code is known.
 func (e *Error) diagnoses() []diagnosis {
 	var found []diagnosis
+	if errors.Is(e.kind, errNoRefreshToken) {
+		found = append(found, diagnosis{
+			[]error{presence.ErrSignInRequired, presence.ErrUnauthorized}, "there is no refresh token for the account", remedySignIn,
+		})
+	}
 	for _, code := range e.AADSTS {
 		if d, ok := diagnose(code); ok {
 			found = append(found, d)
@@ -195,7 +206,7 @@ func (e *Error) sentence() string {
 	case presence.ErrForbidden:
 		return "the request is not permitted"
 	case presence.ErrNotFound:
-		return "there is no such user, session or subscription"
+		return "there is no such user, application, session or subscription"
 	case presence.ErrConflict:
 		return "it exists already"
 	case presence.ErrThrottled:
@@ -250,6 +261,8 @@ func neededPermission(operation string) string {
 		return "Presence.ReadWrite.All"
 	case opListUsers.name, opReadUser.name, opFindUser.name:
 		return "User.Read.All"
+	case opReadApplication.name, opListAppRoles.name:
+		return "Application.Read.All"
 	default:
 		return ""
 	}

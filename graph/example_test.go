@@ -124,8 +124,8 @@ func ExampleAuthorizer() {
 			return nil, err
 		}
 		return graph.NewDelegatedCredential(tenantID, clientID, secret, grant.RefreshToken, &graph.DelegatedOptions{
-			Rotated: func(_ context.Context, refreshToken presence.Secret) error {
-				return nil // store it
+			Rotated: func(_ context.Context, _, next presence.Secret) error {
+				return nil // store next
 			},
 		})
 	}

@@ -109,9 +109,9 @@ func FuzzIDToken(f *testing.F) {
 	f.Add("eyJhbGciOiJub25lIn0.eyJhdWQiOiIxIn0.")
 	f.Add("eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOlsiMjIyMjIyMjItMjIyMi0yMjIyLTIyMjItMjIyMjIyMjIyMjIyIl19.eA")
 	f.Add("x.y.z")
-	a := &Authorizer{endpoint: &endpoint{clientID: application}}
+	e := &endpoint{clientID: application}
 	f.Fuzz(func(t *testing.T, token string) {
-		claims, err := a.claims(token)
+		claims, err := e.claims(token)
 		if err != nil {
 			require.ErrorIs(t, err, ErrMalformed)
 			require.Zero(t, claims)

@@ -69,7 +69,7 @@ func (u *upkeep) stored() (presence.Secret, error) {
 }
 
 // store keeps the newest refresh token. It never leaves half a file behind.
-func (u *upkeep) store(_ context.Context, token presence.Secret) error {
+func (u *upkeep) store(_ context.Context, _, token presence.Secret) error {
 	path := u.settings.refreshTokenFile
 	if path == "" {
 		return nil
@@ -182,7 +182,7 @@ func (u *upkeep) redeem(ctx context.Context, callback graph.Callback, pending gr
 	if grant.RefreshToken.IsZero() {
 		return errors.New("there is no refresh token: consent to offline_access for the application")
 	}
-	if err := u.store(ctx, grant.RefreshToken); err != nil {
+	if err := u.store(ctx, presence.Secret{}, grant.RefreshToken); err != nil {
 		return fmt.Errorf("teams.monitor.refresh_token_file: %w", err)
 	}
 	u.signedIn <- grant.RefreshToken

@@ -163,7 +163,7 @@ func (i *integration) newCloudLink() (*cloudlink.Client, error) {
 }
 
 // newMonitor makes the presence monitor once its account has signed in.
-func (i *integration) newMonitor(refreshToken presence.Secret, rotated func(context.Context, presence.Secret) error) (*monitor.Monitor, error) {
+func (i *integration) newMonitor(refreshToken presence.Secret, rotated func(ctx context.Context, used, next presence.Secret) error) (*monitor.Monitor, error) {
 	t, m := &i.settings.teams, i.settings.teams.monitor
 	credential, err := graph.NewDelegatedCredential(t.tenantID, t.clientID, m.secret, refreshToken, &graph.DelegatedOptions{
 		Cloud: t.cloud, HTTPClient: i.http, Rotated: rotated,

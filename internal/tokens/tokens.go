@@ -45,6 +45,19 @@ func (s *Source) Token(ctx context.Context) (*oauth2.Token, error) {
 		defer s.mu.Unlock()
 		return s.token, nil
 	}
+	return s.wait(ctx)
+}
+
+// Refresh obtains a token now, however long the cached one would last. A request
+// that is under way counts as now.
+func (s *Source) Refresh(ctx context.Context) (*oauth2.Token, error) {
+	s.mu.Lock()
+	return s.wait(ctx)
+}
+
+// wait waits for the request that is under way, and begins one if there is none.
+// It is called with the lock held, and releases it.
+func (s *Source) wait(ctx context.Context) (*oauth2.Token, error) {
 	a := s.pending
 	if a == nil {
 		a = &attempt{done: make(chan struct{})}
