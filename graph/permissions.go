@@ -1,6 +1,9 @@
 package graph
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // ResourceID is the application id of Microsoft Graph itself, which owns the
 // permissions.
@@ -69,14 +72,37 @@ func DelegatedScopes() []Permission {
 	}
 }
 
+// roleName returns the name of an app role of Microsoft Graph: of those that the
+// integration asks for, and of those that serve the same requests
+// (learn.microsoft.com/graph/permissions-reference).
+func roleName(id string) string {
+	for _, p := range ApplicationPermissions() {
+		if strings.EqualFold(p.ID, id) {
+			return p.Name
+		}
+	}
+	switch strings.ToLower(id) {
+	case "a70e0c2d-e793-494c-94c4-118fa0a67f42":
+		return "Presence.Read.All"
+	case "97235f07-e226-4f63-ace3-39588e11d3a1":
+		return "User.ReadBasic.All"
+	case "7ab1d382-f21e-4acd-a863-ba3e13f7da61":
+		return "Directory.Read.All"
+	default:
+		return ""
+	}
+}
+
 // MissingPermissions returns those of wanted whose name is not among granted,
-// such as the roles claim of an application's token or the Scopes of a [Grant].
+// such as the roles claim of an application's token, the names of
+// [Client.GrantedRoles] or the Scopes of a [Grant].
 // offline_access is never reported: Entra does not list it, its sign is the
 // refresh token.
 func MissingPermissions(wanted []Permission, granted []string) []Permission {
 	var missing []Permission
 	for _, p := range wanted {
-		if p.Name != "offline_access" && !slices.Contains(granted, p.Name) {
+		has := slices.ContainsFunc(granted, func(name string) bool { return strings.EqualFold(name, p.Name) })
+		if p.Name != "offline_access" && !has {
 			missing = append(missing, p)
 		}
 	}

@@ -50,6 +50,8 @@ var (
 	opListUsers              = operation{name: "list users", kind: kindDirectory, read: true}
 	opReadUser               = operation{name: "read user", kind: kindDirectory, read: true}
 	opFindUser               = operation{name: "find user", kind: kindDirectory, read: true}
+	opReadApplication        = operation{name: "read application", kind: kindDirectory, read: true}
+	opListAppRoles           = operation{name: "list granted permissions", kind: kindDirectory, read: true}
 	opCreateSubscription     = operation{name: "create subscription", kind: kindSubscriptionWrite, lasting: true}
 	opRenewSubscription      = operation{name: "renew subscription", kind: kindSubscriptionWrite, lasting: true}
 	opDeleteSubscription     = operation{name: "delete subscription", kind: kindSubscriptionWrite}

@@ -24,6 +24,10 @@ type User struct {
 	Name string
 	// Disabled clears accountEnabled: nobody signs in as this user.
 	Disabled bool
+	// SignInRefusal is an AADSTS code with which Entra refuses the account's
+	// sign-ins and refresh tokens, such as 50076 (a second factor is required)
+	// or 53003 (conditional access). Default: none.
+	SignInRefusal int
 	// Password is asked for by the sign-in page. Default: any password will do.
 	Password presence.Secret
 	// GlobalAdministrator gives the user the directory role, with which it may

@@ -138,6 +138,9 @@ func (s *Server) checkUser(userID string) (User, *entraFault) {
 		return User{}, invalidGrant(aadstsUserUnknown, "The user account does not exist in the %s directory.", s.tenantID)
 	case p.user.Disabled:
 		return User{}, invalidGrant(aadstsUserDisabled, "The user account is disabled.")
+	case p.user.SignInRefusal != 0:
+		// Assumed: the OAuth error, which is also written interaction_required.
+		return User{}, invalidGrant(p.user.SignInRefusal, "The account may not sign in by a policy of the tenant.")
 	}
 	return p.user, nil
 }

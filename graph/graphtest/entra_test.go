@@ -152,6 +152,11 @@ func TestTokenRefusals(t *testing.T) {
 			w.AddUser(graphtest.User{ID: annID, PrincipalName: "ann@example.test", Disabled: true})
 			return w.refreshForm(token)
 		}, 400, "invalid_grant", 50057},
+		{"user without the second factor", "", func(w *world) url.Values {
+			token := w.refreshToken(annID)
+			w.AddUser(graphtest.User{ID: annID, PrincipalName: "ann@example.test", SignInRefusal: 50076})
+			return w.refreshForm(token)
+		}, 400, "invalid_grant", 50076},
 		{"removed user", "", func(w *world) url.Values {
 			token := w.refreshToken(annID)
 			w.RemoveUser(annID)

@@ -98,6 +98,8 @@ func (s *Server) getApplication(c *call) (int, any, *graphFault) {
 			"id":             a.objectID, "appId": a.ClientID, "displayName": a.Name, "signInAudience": "AzureADMyOrg",
 			"passwordCredentials": secrets, "keyCredentials": certificates,
 			"web":                    map[string]any{"redirectUris": a.RedirectURIs},
+			"spa":                    map[string]any{"redirectUris": []string{}},
+			"publicClient":           map[string]any{"redirectUris": []string{}},
 			"requiredResourceAccess": requiredAccess(a),
 		}
 	})

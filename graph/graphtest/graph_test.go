@@ -379,6 +379,12 @@ func TestApplicationAndItsGrants(t *testing.T) {
 			"startDateTime": secret.Start.UTC().Format(time.RFC3339), "endDateTime": secret.End.UTC().Format(time.RFC3339),
 		}, credentials[1])
 
+		_, body = w.do(token, "GET", "applications(appId='"+w.app.ClientID+"')?$select=web,spa,publicClient", nil)
+		assert.Contains(w, body["web"].(map[string]any)["redirectUris"], "http://localhost/callback")
+		for _, platform := range []string{"spa", "publicClient"} {
+			assert.Equal(w, map[string]any{"redirectUris": []any{}}, body[platform])
+		}
+
 		_, body = w.do(token, "GET", "servicePrincipals(appId='"+w.app.ClientID+"')/appRoleAssignments", nil)
 		var roles []any
 		for _, v := range body["value"].([]any) {
