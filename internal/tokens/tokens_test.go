@@ -128,6 +128,31 @@ func TestSourceOutlivesItsCaller(t *testing.T) {
 	})
 }
 
+func TestRefreshDoesNotWaitForTheEndOfAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := newSource()
+		assert.Equal(t, "token 1", token(t, s))
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				tok, err := s.Refresh(t.Context())
+				if assert.NoError(t, err) {
+					assert.Equal(t, "token 2", tok.AccessToken)
+				}
+			})
+		}
+		wg.Wait()
+		assert.EqualValues(t, 2, e.requests.Load(), "one request serves all who ask at once")
+		assert.Equal(t, "token 2", token(t, s))
+
+		refused := errors.New("refused")
+		e.fail.Store(&refused)
+		_, err := s.Refresh(t.Context())
+		require.ErrorIs(t, err, refused)
+		assert.Equal(t, "token 2", token(t, s), "a good token is not lost by it")
+	})
+}
+
 func TestSourceBoundsARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
