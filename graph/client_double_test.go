@@ -247,6 +247,61 @@ func TestEndOfASecretOrAGrantIsNamed(t *testing.T) {
 	require.ErrorIs(t, err, presence.ErrSecretExpired)
 }
 
+func TestApplicationLooksAtItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCompany(t, &graphtest.Options{Network: graphtest.NewNetwork()})
+		defer c.Client().CloseIdleConnections()
+		client := c.application(t)
+		app, err := client.Application(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, c.app.ClientID, app.ClientID)
+		require.Len(t, app.ClientSecrets, 1)
+		assert.Equal(t, c.app.Secrets[0].KeyID, app.ClientSecrets[0].KeyID)
+		assert.WithinDuration(t, c.app.Secrets[0].End, app.ClientSecrets[0].ExpiresAt, 0)
+		assert.Contains(t, app.WebRedirectURIs, "http://localhost/callback")
+		var asked []string
+		for _, p := range app.RequiredPermissions {
+			assert.Equal(t, graph.ResourceID, p.ResourceID)
+			asked = append(asked, p.ID)
+		}
+		for _, p := range append(graph.ApplicationPermissions(), graph.DelegatedScopes()...) {
+			assert.Contains(t, asked, p.ID, p.Name)
+		}
+
+		granted := func() (names []string) {
+			roles, err := client.GrantedRoles(t.Context())
+			require.NoError(t, err)
+			for _, r := range roles {
+				names = append(names, r.Name)
+			}
+			return names
+		}
+		assert.Empty(t, graph.MissingPermissions(graph.ApplicationPermissions(), granted()))
+		require.NoError(t, c.SetConsent(c.app.ClientID, false))
+		assert.Len(t, graph.MissingPermissions(graph.ApplicationPermissions(), granted()), 3)
+
+		// Every such request costs the one resource unit that the budget counts.
+		before := directoryUnits(t, c)
+		_, err = client.Application(t.Context())
+		require.NoError(t, err)
+		granted()
+		assert.Equal(t, 2, directoryUnits(t, c)-before)
+	})
+}
+
+// directoryUnits returns the resource units that the double has counted in the
+// window that is running.
+func directoryUnits(t *testing.T, c *company) int {
+	t.Helper()
+	for _, u := range c.Usage() {
+		if u.Name == graphtest.BudgetDirectory {
+			return u.WorstWindow
+		}
+	}
+	require.Fail(t, "no directory budget")
+	return 0
+}
+
 func TestCertificateServesInPlaceOfASecret(t *testing.T) {
 	c := newCompany(t, nil)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

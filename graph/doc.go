@@ -12,11 +12,16 @@
 // users, 650 a request, with an application permission. A presence subscription
 // ([Client.CreateSubscription]) makes Microsoft Graph call back at each change;
 // it needs a delegated token of a signed-in user, who may hold one subscription
-// over at most 650 users: a presence monitor. [Authorizer] signs such a user in.
+// over at most 650 users: a presence monitor. [Authorizer] signs such a user in,
+// and [NewDelegatedCredential] acts for the user from then on, by refresh tokens
+// that it or the embedder keeps.
 //
 // What is written is a presence session of the application's own, beside those
 // of the person's Teams clients: [Client.SetPresence], which lapses by itself,
 // and [Client.ClearPresence].
+//
+// All of this ends with the application's client secrets. [Client.Application]
+// tells when they end, and [Client.GrantedRoles] what was consented to.
 //
 // # What it guarantees
 //

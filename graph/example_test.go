@@ -141,3 +141,33 @@ func ExampleRedirectURI() {
 	fmt.Println(uri, err)
 	// Output: https://workflow.eu.api.mitel.io/2017-09-01/integrations/microsoft/sso <nil>
 }
+
+// Which client secrets end within two months?
+func ExampleClient_Application() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"appId":"`+clientID+`","passwordCredentials":[
+			{"keyId":"1","displayName":"presence monitor 1","hint":"q8X","endDateTime":"2026-04-30T10:00:00Z"},
+			{"keyId":"2","displayName":"presence monitor 2","hint":"7aZ","endDateTime":"2027-11-05T10:00:00Z"}]}`)
+	}))
+	defer server.Close()
+	tokens := graph.FromOAuth2(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "from elsewhere"}))
+	client, err := graph.New(tenantID, clientID, tokens, &graph.Options{
+		Cloud: graph.Cloud{Name: "here", LoginURL: server.URL, GraphURL: server.URL},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	app, err := client.Application(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	today := time.Date(2026, 3, 21, 0, 0, 0, 0, time.UTC)
+	for _, secret := range app.ClientSecrets {
+		if secret.ExpiresAt.Before(today.AddDate(0, 2, 0)) {
+			fmt.Println(secret.Description, "ends on", secret.ExpiresAt.Format(time.DateOnly))
+		}
+	}
+	// Output: presence monitor 1 ends on 2026-04-30
+}

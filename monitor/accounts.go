@@ -57,7 +57,8 @@ type SignIn struct {
 type Grant struct {
 	// RefreshToken is the grant itself.
 	RefreshToken presence.Secret
-	// ObjectID, TenantID and PrincipalName say who has signed in.
+	// ObjectID, TenantID and PrincipalName say who has signed in. They may be
+	// empty after a refresh, which need not bring them.
 	ObjectID, TenantID, PrincipalName string
 	// Scopes are the delegated permissions that were granted.
 	Scopes []string
@@ -85,19 +86,21 @@ type ClientSecret struct {
 	KeyID string
 	// Description is what whoever created it wrote.
 	Description string
-	// Hint is the first three characters of its value.
-	Hint                string
+	// Hint is the first three characters of its value; empty where Entra has none.
+	Hint string
+	// StartsAt and ExpiresAt bound its life; zero where they could not be read.
 	StartsAt, ExpiresAt time.Time
 }
 
 // RefreshTokens are where an [Account] finds its refresh token, and keeps the
 // next. It never calls two of these functions at a time.
 type RefreshTokens interface {
-	// Current returns the newest token. It fails if the account must not be used
-	// now, because another process keeps it.
+	// Current returns the newest token, the zero Secret if there is none. It fails
+	// if the account must not be used now, because another process keeps it.
 	Current(ctx context.Context) (presence.Secret, error)
-	// Rotated keeps the token that takes the place of used. It is called before
-	// anything is done with what came with the token.
+	// Rotated keeps the token that takes the place of used, which Current returned
+	// before. It is called before anything is done with what came with the token.
+	// If it fails, so does the request for which the token was used.
 	Rotated(ctx context.Context, used, next presence.Secret) error
 }
 
@@ -106,6 +109,7 @@ type Account interface {
 	Subscriptions
 	// Refresh uses the refresh token now, which keeps it alive for another 90
 	// days (learn.microsoft.com/entra/identity-platform/refresh-tokens), and
-	// returns what the account grants. Its RefreshToken is empty.
+	// returns what the account grants. Its RefreshToken is empty. A use of the
+	// token that is under way counts as now.
 	Refresh(ctx context.Context) (Grant, error)
 }
