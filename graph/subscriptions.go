@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ func (c *Client) subscriptions() *sdk.SubscriptionsRequestBuilder {
 // moves to at least 45 minutes from now and which may be 60 minutes from now at
 // most; the result says when.
 //
+// With req.Encryption its notifications carry the presence, encrypted with that
+// certificate: see [KeyRing] and [NotificationHandlerOptions].
+//
 // In a cloud without presence notifications the error matches
 // presence.ErrUnsupported. A request that cannot be right is presence.ErrInvalid,
 // all its faults at once, and nothing is sent. It is not repeated when it fails.
@@ -54,6 +58,11 @@ func (c *Client) CreateSubscription(ctx context.Context, req presence.Subscripti
 	if !req.ClientState.IsZero() {
 		body.SetClientState(text(req.ClientState.Reveal()))
 	}
+	if req.Encryption != nil {
+		included := true
+		body.SetIncludeResourceData(&included)
+		setEncryption(body, req.Encryption)
+	}
 	expiresAt := req.ExpiresAt.UTC()
 	body.SetExpirationDateTime(&expiresAt)
 	info, err := c.subscriptions().ToPostRequestInformation(ctx, body, nil)
@@ -71,6 +80,12 @@ func (c *Client) CreateSubscription(ctx context.Context, req presence.Subscripti
 	// The answer need not repeat the whole filter; it was accepted as it is.
 	s.UserIDs = ids
 	return s, nil
+}
+
+// setEncryption adds the certificate, which travels as base64 of its DER form.
+func setEncryption(body *models.Subscription, e *presence.EncryptionCertificate) {
+	body.SetEncryptionCertificate(text(base64.StdEncoding.EncodeToString(e.Certificate)))
+	body.SetEncryptionCertificateId(text(e.ID))
 }
 
 func (c *Client) needNotifications(op operation) error {
@@ -106,7 +121,22 @@ func checkSubscription(req presence.SubscriptionRequest) ([]string, error) {
 	fault(req.LifecycleURL != "" && !isWebURL(req.LifecycleURL), "the lifecycle URL is not absolute")
 	fault(len(req.ClientState.Reveal()) > maxClientState, "the client state is longer than %d characters", maxClientState)
 	fault(req.ExpiresAt.IsZero(), "the end of the subscription is not set")
+	faults = append(faults, checkEncryption(opCreateSubscription, req.Encryption)...)
 	return ids, errors.Join(faults...)
+}
+
+// checkEncryption returns every fault of a certificate that may be missing.
+func checkEncryption(op operation, e *presence.EncryptionCertificate) []error {
+	if e == nil {
+		return nil
+	}
+	faults := encryptionFaults(*e)
+	for i, fault := range faults {
+		if fault != nil {
+			faults[i] = invalid(op, "%v", fault)
+		}
+	}
+	return faults
 }
 
 func isWebURL(raw string) bool {
@@ -118,16 +148,25 @@ func isWebURL(raw string) bool {
 // subscription that has ended is presence.ErrNotFound: create it anew. The
 // result has only those fields that the service repeats. It is not repeated when
 // it fails.
+//
+// With renewal.Encryption later changes are encrypted with that certificate in
+// place of the one before, for which notifications still arrive for some hours.
+// A renewal that cannot be right is presence.ErrInvalid, all its faults at once,
+// and nothing is sent.
 func (c *Client) RenewSubscription(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error) {
-	if err := checkSubscriptionID(opRenewSubscription, id); err != nil {
-		return presence.Subscription{}, err
-	}
+	faults := append(checkEncryption(opRenewSubscription, renewal.Encryption), checkSubscriptionID(opRenewSubscription, id))
 	if renewal.ExpiresAt.IsZero() {
-		return presence.Subscription{}, invalid(opRenewSubscription, "the end of the subscription is not set")
+		faults = append(faults, invalid(opRenewSubscription, "the end of the subscription is not set"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return presence.Subscription{}, err
 	}
 	expiresAt := renewal.ExpiresAt.UTC()
 	body := models.NewSubscription()
 	body.SetExpirationDateTime(&expiresAt)
+	if renewal.Encryption != nil {
+		setEncryption(body, renewal.Encryption)
+	}
 	info, err := c.subscriptions().BySubscriptionId(id).ToPatchRequestInformation(ctx, body, nil)
 	if err != nil {
 		return presence.Subscription{}, buildError(opRenewSubscription, err)
