@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha1" //nolint:gosec // Microsoft Graph encrypts keys with RSA-OAEP over SHA-1
 	"crypto/sha256"
@@ -73,7 +74,7 @@ func (c *encryptedContent) open(key crypto.Decrypter) ([]byte, error) {
 	if errors.Join(faults[:]...) != nil || len(data) == 0 || len(data)%aes.BlockSize != 0 {
 		return nil, errContentTampered
 	}
-	symmetric, err := key.Decrypt(nil, wrapped, &rsa.OAEPOptions{Hash: crypto.SHA1})
+	symmetric, err := key.Decrypt(rand.Reader, wrapped, &rsa.OAEPOptions{Hash: crypto.SHA1})
 	if err != nil {
 		// A key in memory fails for one reason only. One that is elsewhere may also
 		// be out of reach, and that is not the notification's fault.
@@ -136,7 +137,7 @@ func presenceOf(plain []byte, userID string) (*presence.Presence, error) {
 		return nil, errContentUser
 	}
 	if w.Availability == "" {
-		return nil, nil //nolint:nilnil // a content without a state is a hint like a basic notification
+		return nil, nil
 	}
 	return &presence.Presence{
 		UserID:       userID,

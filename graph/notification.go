@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -35,11 +34,17 @@ type NotificationHandlerOptions struct {
 	// after the other. Default: 4 MiB.
 	MaxBody int64
 
+	// Decryption reads the content of encrypted notifications, for subscriptions
+	// that are created with a certificate of its [KeyRing]. Default: nil, encrypted
+	// notifications are handed on without their content.
+	Decryption *Decryption
+
 	// MeterProvider takes the counters
 	// presencebridge.graph.notification.requests and
 	// presencebridge.graph.notification.items, each with the attribute outcome
-	// and, for what was refused, reason. Default: the global provider of
-	// go.opentelemetry.io/otel, which does nothing until one is installed.
+	// and, for what was refused or handed on as a hint without its content, reason.
+	// Default: the global provider of go.opentelemetry.io/otel, which does nothing
+	// until one is installed.
 	MeterProvider metric.MeterProvider
 
 	// Refused is told of what was refused: of each refused request, and of the
@@ -69,18 +74,43 @@ type NotificationHandlerOptions struct {
 //     method but POST.
 //
 // An item is accepted only with the client state of its registration, which is
-// compared in constant time. Notifications are hints to look again, so a
-// notification with encrypted content is handed on like any other: the user's id
-// stands beside the content. Its content is not decrypted.
+// compared in constant time.
+//
+// # Encrypted notifications
+//
+// A notification is a hint to look again. One with encrypted content brings the
+// presence as well, if [NotificationHandlerOptions.Decryption] is set; otherwise,
+// it is handed on like any other, because the user's id stands beside the content.
+//
+// Encrypted items are handed on after the answer, by goroutines that end when
+// nothing is left to do: see [NotificationHandler.Wait]. Three things come of them:
+//
+//   - The presence is handed on if the body has a validation token of the login
+//     service for the item's tenant that was issued to Microsoft Graph Change
+//     Tracking for one of our applications, and if the content is unharmed and
+//     about the user whom the item names.
+//   - An item is refused if a token of its tenant is false ([RefusedValidationTokens]),
+//     or if its own content was tampered with ([RefusedContent],
+//     [RefusedContentUser]). The item's tenant is the one that it states, otherwise
+//     that of its registration. A false token that names no tenant speaks against
+//     all encrypted items of the body, and a token for a tenant that none of them
+//     is of speaks against those without a token of their own.
+//   - It is handed on without its content if that cannot be read or trusted for a
+//     reason that lies elsewhere: see [HintReason].
+//
+// Their rules are those of
+// learn.microsoft.com/graph/change-notifications-with-resource-data.
 //
 // The protocol is that of
 // learn.microsoft.com/graph/change-notifications-delivery-webhooks. A
 // NotificationHandler is safe for concurrent use.
 type NotificationHandler struct {
-	log     *slog.Logger
-	maxBody int64
-	refused func(Refusal)
-	counts  notificationCounts
+	log        *slog.Logger
+	maxBody    int64
+	refused    func(Refusal)
+	decryption *Decryption // nil: contents are not read
+	queue      decryptionQueue
+	counts     notificationCounts
 
 	mu             sync.RWMutex
 	bySubscription map[string]*registration
@@ -122,129 +152,13 @@ func NewNotificationHandler(opts *NotificationHandlerOptions) *NotificationHandl
 		log:            o.Logger,
 		maxBody:        o.MaxBody,
 		refused:        o.Refused,
+		decryption:     o.Decryption,
 		bySubscription: make(map[string]*registration),
 		byClientState:  make(map[[sha256.Size]byte]*registration),
 	}
 	h.batches.New = func() any { return new(notificationBatch) }
 	h.counts.instrument(o.MeterProvider, o.Logger)
 	return h
-}
-
-// registration is one receiver and what proves that an item is meant for it.
-type registration struct {
-	receiver presence.Receiver
-	tenant   string // empty: any
-	// state is the digest of the client state: digests have one length, so
-	// comparing them tells nothing of the value, not even how long it is.
-	state [sha256.Size]byte
-
-	// Guarded by NotificationHandler.mu.
-	subscriptions []string
-	gone          bool
-}
-
-// Register makes r the receiver of the items that carry clientState, whatever
-// their tenant; see [NotificationHandler.Tenant] to tie them to one.
-//
-// Register comes before the request that creates the subscription, because
-// notifications can arrive before the answer to that request does. Until bind
-// is called, an item of a subscription that nobody bound is matched by its
-// client state alone. bind then records the subscription's id, and from there on
-// items must carry both. A subscription that replaces another under the same
-// client state is bound by calling bind again; the former id stays accepted
-// until unregister, because Microsoft Graph repeats undelivered notifications
-// for up to four hours and they are still true hints. unregister ends it all; a
-// call of r that has begun may still be under way when it returns. bind and
-// unregister may be called at any time, by any goroutine, more than once.
-//
-// r's functions are called before the request is answered, so they must not
-// block; Microsoft Graph holds notifications back when more than one in ten
-// answers takes longer than three seconds. A panic in them is contained, logged
-// and counted.
-//
-// Register fails if clientState is empty, longer than 128 characters or in use
-// by another registration, and if r.Notify is nil.
-func (h *NotificationHandler) Register(clientState presence.Secret, r presence.Receiver) (bind func(subscriptionID string), unregister func(), err error) {
-	return h.register("", clientState, r)
-}
-
-// TenantNotifications registers receivers for one tenant's notifications. See
-// [NotificationHandler.Tenant].
-type TenantNotifications struct {
-	handler *NotificationHandler
-	tenant  string
-}
-
-// Tenant returns a view of h whose registrations refuse items of another tenant
-// than the one with this Entra tenant id, a GUID: a second proof beside the
-// client state where one handler serves several customers. An item that states no
-// tenant is judged by its client state alone.
-func (h *NotificationHandler) Tenant(tenantID string) *TenantNotifications {
-	return &TenantNotifications{h, tenantID}
-}
-
-// Register is [NotificationHandler.Register] for items of the tenant. It fails
-// as well if the tenant id is not a GUID: a domain name never equals what a
-// notification states.
-func (t *TenantNotifications) Register(clientState presence.Secret, r presence.Receiver) (bind func(subscriptionID string), unregister func(), err error) {
-	if !isGUID(t.tenant) {
-		return nil, nil, fmt.Errorf("graph: register for notifications: tenant id %q is not a GUID: notifications state the tenant as a GUID, so use the directory id that the Entra portal shows", t.tenant)
-	}
-	return t.handler.register(t.tenant, clientState, r)
-}
-
-func (h *NotificationHandler) register(tenant string, clientState presence.Secret, r presence.Receiver) (func(string), func(), error) {
-	value := clientState.Reveal()
-	var faults []error
-	if value == "" {
-		faults = append(faults, errors.New("client state is empty: anyone could send notifications; use a random one"))
-	}
-	if len(value) > maxClientState {
-		faults = append(faults, fmt.Errorf("client state has %d characters: Microsoft Graph takes at most %d", len(value), maxClientState))
-	}
-	if r.Notify == nil {
-		faults = append(faults, errors.New("receiver has no Notify function"))
-	}
-	if len(faults) > 0 {
-		return nil, nil, fmt.Errorf("graph: register for notifications: %w", errors.Join(faults...))
-	}
-
-	reg := &registration{receiver: r, tenant: tenant, state: sha256.Sum256([]byte(value))}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.byClientState[reg.state] != nil {
-		return nil, nil, errors.New("graph: register for notifications: client state is in use by another registration: use a new random one for each subscription")
-	}
-	h.byClientState[reg.state] = reg
-	bind := func(subscriptionID string) { h.bind(reg, subscriptionID) }
-	unregister := func() { h.unregister(reg) }
-	return bind, unregister, nil
-}
-
-func (h *NotificationHandler) bind(reg *registration, id string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if id == "" || reg.gone || h.bySubscription[id] == reg {
-		return
-	}
-	h.bySubscription[id] = reg
-	reg.subscriptions = append(reg.subscriptions, id)
-}
-
-func (h *NotificationHandler) unregister(reg *registration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if reg.gone {
-		return
-	}
-	reg.gone = true
-	delete(h.byClientState, reg.state)
-	for _, id := range reg.subscriptions {
-		// Another registration may have bound the id since.
-		if h.bySubscription[id] == reg {
-			delete(h.bySubscription, id)
-		}
-	}
 }
 
 // ServeHTTP implements [net/http.Handler].
@@ -263,7 +177,11 @@ func (h *NotificationHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) 
 
 	b := h.batches.Get().(*notificationBatch)
 	defer h.recycle(b)
-	if err := decodeNotifications(http.MaxBytesReader(w, r.Body, h.maxBody), &b.item, func() { h.judge(b) }); err != nil {
+	var tokens *validationTokens
+	if h.decryption != nil {
+		tokens = &b.tokens
+	}
+	if err := decodeNotifications(http.MaxBytesReader(w, r.Body, h.maxBody), &b.item, tokens, func() { h.judge(b) }); err != nil {
 		status, reason := http.StatusBadRequest, RefusedMalformed
 		if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
 			status, reason = http.StatusRequestEntityTooLarge, RefusedTooLarge
@@ -297,11 +215,13 @@ func (h *NotificationHandler) validate(w http.ResponseWriter, r *http.Request, t
 
 // notificationBatch is the work space for one body.
 type notificationBatch struct {
-	item     notificationItem
-	accepted []delivery
-	received uint64
-	refused  [refusalReasons]uint64
-	reported []Refusal
+	item      notificationItem
+	accepted  []delivery
+	encrypted []encryptedItem // accepted but for their content
+	tokens    validationTokens
+	received  uint64
+	refused   [refusalReasons]uint64
+	reported  []Refusal
 }
 
 // delivery is one accepted item.
@@ -313,12 +233,15 @@ type delivery struct {
 }
 
 func (h *NotificationHandler) recycle(b *notificationBatch) {
-	if cap(b.accepted) > maxPooledDeliveries || cap(b.item.Resource) > 1<<16 {
+	if cap(b.accepted) > maxPooledDeliveries || cap(b.encrypted) > maxPooledDeliveries || cap(b.item.Resource) > 1<<16 {
 		return
 	}
 	clear(b.accepted)
+	clear(b.encrypted)
 	clear(b.reported)
-	*b = notificationBatch{item: notificationItem{Resource: b.item.Resource[:0]}, accepted: b.accepted[:0], reported: b.reported[:0]}
+	*b = notificationBatch{
+		item: notificationItem{Resource: b.item.Resource[:0]}, accepted: b.accepted[:0], encrypted: b.encrypted[:0], reported: b.reported[:0],
+	}
 	h.batches.Put(b)
 }
 
@@ -331,9 +254,12 @@ func (h *NotificationHandler) judge(b *notificationBatch) {
 	reg, reason := h.route(item)
 	if reason == 0 && item.LifecycleEvent == "" {
 		userID := item.userID()
-		if userID == "" {
+		switch {
+		case userID == "":
 			reason = RefusedNoUser
-		} else {
+		case item.EncryptedContent != nil && h.decryption != nil:
+			b.encrypted = append(b.encrypted, encryptedItem{delivery: delivery{to: reg, notification: item.notification(userID)}, content: item.EncryptedContent})
+		default:
 			b.accepted = append(b.accepted, delivery{to: reg, notification: item.notification(userID)})
 		}
 	} else if reason == 0 {
@@ -382,6 +308,9 @@ func (h *NotificationHandler) deliver(ctx context.Context, b *notificationBatch)
 	for i := range b.reported {
 		h.report(ctx, b.reported[i])
 	}
+	if len(b.encrypted) > 0 {
+		h.enqueue(ctx, b)
+	}
 }
 
 func (h *NotificationHandler) handOver(ctx context.Context, d *delivery) {
@@ -410,14 +339,19 @@ func (h *NotificationHandler) refuseRequest(ctx context.Context, w http.Response
 // the log gets a warning only once a minute for each reason.
 func (h *NotificationHandler) report(ctx context.Context, r Refusal) {
 	level := slog.LevelDebug
-	if h.counts.warnNow(r.Reason, time.Now()) {
+	if warnNow(&h.counts.warnedAt[r.Reason], time.Now()) {
 		level = slog.LevelWarn
 	}
-	h.log.LogAttrs(ctx, level, "graph: notification refused",
+	attributes := []slog.Attr{
 		slog.String("reason", r.Reason.String()),
 		slog.String("subscription_id", r.SubscriptionID),
 		slog.String("tenant_id", r.TenantID),
-		slog.Uint64("refused_so_far", h.counts.refused[r.Reason].Load()))
+		slog.Uint64("refused_so_far", h.counts.refused[r.Reason].Load()),
+	}
+	if r.Detail != "" {
+		attributes = append(attributes, slog.String("detail", r.Detail))
+	}
+	h.log.LogAttrs(ctx, level, "graph: notification refused", attributes...)
 	if h.refused == nil {
 		return
 	}

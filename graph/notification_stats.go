@@ -41,6 +41,16 @@ const (
 	RefusedTenant
 	// RefusedNoUser: the item does not tell whose presence changed.
 	RefusedNoUser
+	// RefusedValidationTokens: a validation token that speaks for the encrypted
+	// item's tenant is false: its signature, audience, caller, issuer, tenant or
+	// time is wrong. [Refusal] has the detail.
+	RefusedValidationTokens
+	// RefusedContent: the encrypted content is incomplete, or its key, signature,
+	// padding or JSON is wrong.
+	RefusedContent
+	// RefusedContentUser: the encrypted content is about another user than the
+	// item names.
+	RefusedContentUser
 
 	refusalReasons = iota
 )
@@ -68,6 +78,12 @@ func (r RefusalReason) String() string {
 		return "wrong tenant"
 	case RefusedNoUser:
 		return "no user id"
+	case RefusedValidationTokens:
+		return "false validation token in the body"
+	case RefusedContent:
+		return "tampered content"
+	case RefusedContentUser:
+		return "content of another user"
 	default:
 		return fmt.Sprintf("reason %d", uint8(r))
 	}
@@ -80,6 +96,9 @@ func (r RefusalReason) MarshalText() ([]byte, error) { return []byte(r.String())
 type Refusal struct {
 	// Reason says why.
 	Reason RefusalReason
+	// Detail says more in words of this package, for RefusedValidationTokens;
+	// otherwise it is empty.
+	Detail string
 	// SubscriptionID and TenantID are what the item states, cut off after 64
 	// bytes: anybody may have written them. Empty for a refused request.
 	SubscriptionID string
@@ -91,10 +110,18 @@ type NotificationStats struct {
 	// Validations counts the requests that validated the URL.
 	Validations uint64
 	// Received counts the items of well-formed bodies; each of them is one of
-	// Delivered, Lifecycle or refused.
+	// Delivered, Lifecycle, refused or Pending.
 	Received uint64
 	// Delivered counts the notifications handed to a receiver.
 	Delivered uint64
+	// Decrypted counts those of Delivered whose encrypted content was decrypted.
+	Decrypted uint64
+	// Hints counts those of Delivered whose encrypted content was left out, by
+	// reason; a reason that never occurred is missing. It does not count the items
+	// of a handler that has no Decryption.
+	Hints map[HintReason]uint64
+	// Pending is how many encrypted items wait or are being decrypted now.
+	Pending int
 	// Lifecycle counts the lifecycle notifications handed to a receiver.
 	Lifecycle uint64
 	// Panics counts the panics of receivers and of Refused.
@@ -120,6 +147,9 @@ func (h *NotificationHandler) Stats() NotificationStats {
 		Validations:   c.validations.Load(),
 		Received:      c.received.Load(),
 		Delivered:     c.delivered.Load(),
+		Decrypted:     c.decrypted.Load(),
+		Hints:         make(map[HintReason]uint64),
+		Pending:       int(c.pending.Load()),
 		Lifecycle:     c.lifecycle.Load(),
 		Panics:        c.panics.Load(),
 		Refused:       make(map[RefusalReason]uint64),
@@ -128,6 +158,11 @@ func (h *NotificationHandler) Stats() NotificationStats {
 	for reason := range c.refused {
 		if n := c.refused[reason].Load(); n > 0 {
 			s.Refused[RefusalReason(reason)] = n
+		}
+	}
+	for reason := range c.hints {
+		if n := c.hints[reason].Load(); n > 0 {
+			s.Hints[HintReason(reason)] = n
 		}
 	}
 	if nanos := c.lastDelivery.Load(); nanos != 0 {
@@ -144,20 +179,26 @@ const (
 	outcomeValidated
 	outcomeDelivered
 	outcomeLifecycle
+	outcomeDecrypted
 	notificationOutcomes
 )
 
 // notificationCounts counts twice: for Stats, and for OpenTelemetry.
 type notificationCounts struct {
-	validations, received, delivered, lifecycle, panics atomic.Uint64
-	refused                                             [refusalReasons]atomic.Uint64
-	lastDelivery                                        atomic.Int64 // Unix nanoseconds
-	warnedAt                                            [refusalReasons]atomic.Int64
+	validations, received, delivered, decrypted, lifecycle, panics atomic.Uint64
+
+	pending      atomic.Int64
+	refused      [refusalReasons]atomic.Uint64
+	hints        [hintReasons]atomic.Uint64
+	lastDelivery atomic.Int64 // Unix nanoseconds, as the two below
+	warnedAt     [refusalReasons]atomic.Int64
+	hintedAt     [hintReasons]atomic.Int64
 
 	requests, items metric.Int64Counter
 	// Attributes are built once: building them costs more than counting.
 	outcomes [notificationOutcomes]metric.MeasurementOption
 	refusals [refusalReasons]metric.MeasurementOption
+	hinted   [hintReasons]metric.MeasurementOption
 }
 
 const instrumentationName = "github.com/presencebridge/presencebridge/graph"
@@ -177,13 +218,36 @@ func (c *notificationCounts) instrument(provider metric.MeterProvider, log *slog
 	}
 	c.requests = counter("presencebridge.graph.notification.requests", "Requests to the notification URL.", "{request}")
 	c.items = counter("presencebridge.graph.notification.items", "Items of well-formed notification bodies.", "{item}")
-	for outcome, name := range [notificationOutcomes]string{"accepted", "validated", "delivered", "lifecycle"} {
+	for outcome, name := range [notificationOutcomes]string{"accepted", "validated", "delivered", "lifecycle", "decrypted"} {
 		c.outcomes[outcome] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", name)))
 	}
 	for reason := range c.refusals {
 		c.refusals[reason] = metric.WithAttributeSet(attribute.NewSet(
 			attribute.String("outcome", "refused"), attribute.String("reason", RefusalReason(reason).String())))
 	}
+	for reason := range c.hinted {
+		c.hinted[reason] = metric.WithAttributeSet(attribute.NewSet(
+			attribute.String("outcome", "hint"), attribute.String("reason", HintReason(reason).String())))
+	}
+}
+
+func (c *notificationCounts) decrypt(ctx context.Context, now time.Time) {
+	c.delivered.Add(1)
+	c.decrypted.Add(1)
+	c.items.Add(ctx, 1, c.outcomes[outcomeDecrypted])
+	c.lastDelivery.Store(now.UnixNano())
+}
+
+func (c *notificationCounts) hint(ctx context.Context, reason HintReason, now time.Time) {
+	c.delivered.Add(1)
+	c.hints[reason].Add(1)
+	c.items.Add(ctx, 1, c.hinted[reason])
+	c.lastDelivery.Store(now.UnixNano())
+}
+
+func (c *notificationCounts) refusedItem(ctx context.Context, reason RefusalReason) {
+	c.refused[reason].Add(1)
+	c.items.Add(ctx, 1, c.refusals[reason])
 }
 
 func (c *notificationCounts) request(ctx context.Context, outcome notificationOutcome) {
@@ -226,8 +290,9 @@ func (c *notificationCounts) batch(ctx context.Context, b *notificationBatch, no
 	}
 }
 
-// warnNow reports whether a minute has passed since the last warning for reason.
-func (c *notificationCounts) warnNow(reason RefusalReason, now time.Time) bool {
-	last := c.warnedAt[reason].Load()
-	return (last == 0 || now.UnixNano()-last >= int64(time.Minute)) && c.warnedAt[reason].CompareAndSwap(last, now.UnixNano())
+// warnNow reports whether a minute has passed since the warning at last, and
+// notes the next one.
+func warnNow(at *atomic.Int64, now time.Time) bool {
+	last := at.Load()
+	return (last == 0 || now.UnixNano()-last >= int64(time.Minute)) && at.CompareAndSwap(last, now.UnixNano())
 }

@@ -16,8 +16,7 @@ import (
 // since June 2024 (a filter as resource, a time without a zone), that of the
 // 2020 preview (the state beside a null id) and lifecycle items.
 //
-// Encrypted content is skipped here, and so are the validation tokens of the
-// body: whoever decrypts them adds the fields.
+// Encrypted content is a pointer, so that it costs nothing where there is none.
 type notificationItem struct {
 	SubscriptionID string `json:"subscriptionId"`
 	ClientState    string `json:"clientState"`
@@ -34,19 +33,21 @@ type notificationItem struct {
 		Availability string `json:"availability"`
 		Activity     string `json:"activity"`
 	} `json:"resourceData"`
+	EncryptedContent *encryptedContent `json:"encryptedContent"`
 }
 
 // errNotABatch: the body is JSON, but not an object with an array "value".
 var errNotABatch = errors.New("graph: not a batch of notifications")
 
 // decodeNotifications reads a body item by item into item, and calls each after
-// every one.
+// every one. The validation tokens, which may come before or after the items, are
+// read into tokens unless it is nil.
 //
 // Going item by item bounds the memory by the longest item: a body of four
 // million bytes that says [0,0,0,…] would otherwise become two million structs
 // before anybody looks at its first client state. It also confines a field of
 // the wrong type to its item, which then lacks that field.
-func decodeNotifications(body io.Reader, item *notificationItem, each func()) error {
+func decodeNotifications(body io.Reader, item *notificationItem, tokens *validationTokens, each func()) error {
 	dec := json.NewDecoder(body)
 	if err := expectDelim(dec, '{'); err != nil {
 		return err
@@ -58,7 +59,11 @@ func decodeNotifications(body io.Reader, item *notificationItem, each func()) er
 			return err
 		}
 		if name, _ := key.(string); !strings.EqualFold(name, "value") {
-			if err := dec.Decode(new(skippedJSON)); err != nil {
+			var into json.Unmarshaler = new(skippedJSON)
+			if tokens != nil && strings.EqualFold(name, "validationTokens") {
+				into = tokens
+			}
+			if err := dec.Decode(into); err != nil {
 				return err
 			}
 			continue
