@@ -67,6 +67,11 @@ type Assumptions struct {
 	// ClientStateInReads includes the client state when a subscription is read
 	// or listed. Default: false, only the answer to its creation has it.
 	ClientStateInReads bool
+	// ValidationTokensVersion1 issues validation tokens of version 1.0: from
+	// https://sts.windows.net, with the caller in appid. Microsoft's page shows a
+	// token of version 2.0, and code that expects the issuer of version 1.0.
+	// Default: false, version 2.0.
+	ValidationTokensVersion1 bool
 	// SubscriptionPageSize is how many subscriptions one page of the list
 	// holds. Default: 20.
 	SubscriptionPageSize int

@@ -57,6 +57,7 @@ type notice struct {
 	sub       *subscription
 	userID    string
 	state     presence.Presence // for resource data
+	rich      *encryption       // what the subscription had at the change
 	lifecycle presence.LifecycleEvent
 	queued    time.Time
 	attempt   int
@@ -103,7 +104,7 @@ func (s *Server) releaseLocked(sub *subscription) {
 // notifyLocked queues a notification of a change for all who watch the user.
 func (s *Server) notifyLocked(userID string, state presence.Presence) {
 	for _, sub := range s.watchers[lower(userID)] {
-		s.enqueueLocked(&notice{sub: sub, userID: userID, state: state, queued: time.Now(), attempt: 1})
+		s.enqueueLocked(&notice{sub: sub, userID: userID, state: state, rich: sub.rich, queued: time.Now(), attempt: 1})
 	}
 }
 
@@ -303,7 +304,7 @@ type resourceData struct {
 
 func (s *Server) item(n *notice) (notificationBody, error) {
 	s.mu.Lock()
-	info, single, rich := n.sub.info, n.sub.single, n.sub.rich
+	info, single, fault := n.sub.info, n.sub.single, s.richFault
 	s.mu.Unlock()
 	b := notificationBody{
 		SubscriptionID: info.ID, Expires: info.ExpiresAt.UTC().Format("2006-01-02T15:04:05.0000000"), TenantID: s.tenantID,
@@ -321,10 +322,13 @@ func (s *Server) item(n *notice) (notificationBody, error) {
 		b.Resource = "communications/presences/" + n.userID
 	}
 	b.ResourceData = &resourceData{"#Microsoft.Graph.presence", fmt.Sprintf("users/%s/presence", n.userID), n.userID}
-	if rich != nil {
-		content, err := rich.encrypt(n.userID, n.state)
+	if n.rich != nil {
+		content, err := n.rich.encrypt(n.userID, n.state)
 		if err != nil {
 			return b, err
+		}
+		if fault.Tamper != nil && fault.Tamper(n.userID) {
+			content.tamper()
 		}
 		b.EncryptedContent = content
 	}
@@ -336,8 +340,9 @@ func (s *Server) item(n *notice) (notificationBody, error) {
 func (s *Server) envelope(notices []*notice) ([]byte, error) {
 	var body struct {
 		Value            []notificationBody `json:"value"`
-		ValidationTokens []string           `json:"validationTokens,omitempty"`
+		ValidationTokens any                `json:"validationTokens,omitempty"`
 	}
+	var tokens []string
 	signed := make(set)
 	for _, n := range notices {
 		item, err := s.item(n)
@@ -354,7 +359,16 @@ func (s *Server) envelope(notices []*notice) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		body.ValidationTokens = append(body.ValidationTokens, token)
+		tokens = append(tokens, token)
+	}
+	if len(tokens) > 0 {
+		body.ValidationTokens = tokens
+		s.mu.Lock()
+		withhold := s.richFault.NoTokens
+		s.mu.Unlock()
+		if withhold {
+			body.ValidationTokens = json.RawMessage("null")
+		}
 	}
 	return json.Marshal(body)
 }

@@ -52,10 +52,40 @@ type claims struct {
 	UniqueID      string   `json:"uti,omitempty"`
 }
 
+// signers are the keys in the key set, the one that signs first.
+type signers struct {
+	mu   sync.RWMutex
+	keys []*rsa.PrivateKey
+}
+
+func (s *signers) all() []*rsa.PrivateKey {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.keys
+}
+
+// RotateSigningKey makes Entra sign with a new key from now on. The keys before it
+// stay in the key set, and what they signed stays valid.
+func (s *Server) RotateSigningKey() error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	s.signers.mu.Lock()
+	defer s.signers.mu.Unlock()
+	s.signers.keys = append([]*rsa.PrivateKey{key}, s.signers.keys...)
+	return nil
+}
+
 func (s *Server) sign(c claims) (string, error) {
+	key := s.signers.all()[0]
+	return signWith(key, keyID(&key.PublicKey), c)
+}
+
+func signWith(key *rsa.PrivateKey, id string, c claims) (string, error) {
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, c)
-	token.Header["kid"] = keyID(&s.key.PublicKey)
-	return token.SignedString(s.key)
+	token.Header["kid"] = id
+	return token.SignedString(key)
 }
 
 // graphIssuer is the issuer of tokens for Graph, which are of version 1.0.
@@ -123,7 +153,7 @@ var errToken = errors.New("token for another service")
 // tenant.
 func (s *Server) verify(token string) (*claims, error) {
 	var c claims
-	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return &s.key.PublicKey, nil },
+	_, err := jwt.ParseWithClaims(token, &c, s.publicKey,
 		jwt.WithValidMethods([]string{"RS256"}), jwt.WithIssuer(s.graphIssuer()), jwt.WithExpirationRequired())
 	if err != nil {
 		return nil, err
@@ -132,6 +162,16 @@ func (s *Server) verify(token string) (*claims, error) {
 		return nil, errToken
 	}
 	return &c, nil
+}
+
+// publicKey finds the key that a token names.
+func (s *Server) publicKey(token *jwt.Token) (any, error) {
+	for _, key := range s.signers.all() {
+		if token.Header["kid"] == keyID(&key.PublicKey) {
+			return &key.PublicKey, nil
+		}
+	}
+	return nil, errToken
 }
 
 // isGraphResource reports whether a scope's or a token's resource is Graph: by
@@ -178,12 +218,16 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, tenant string) {
 }
 
 func (s *Server) serveKeys(w http.ResponseWriter) {
-	id := keyID(&s.key.PublicKey)
-	writeEntra(w, http.StatusOK, map[string]any{"keys": []map[string]any{{
-		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": id, "x5t": id,
-		"n": base64.RawURLEncoding.EncodeToString(s.key.N.Bytes()),
-		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(s.key.E)).Bytes()),
-	}}})
+	var keys []map[string]any
+	for _, key := range s.signers.all() {
+		id := keyID(&key.PublicKey)
+		keys = append(keys, map[string]any{
+			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": id, "x5t": id,
+			"n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
+			"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()),
+		})
+	}
+	writeEntra(w, http.StatusOK, map[string]any{"keys": keys})
 }
 
 // serveInstance answers the discovery that sign-in libraries do before they

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -89,11 +90,60 @@ func (e *encryption) encrypt(userID string, state presence.Presence) (*encrypted
 	}, nil
 }
 
+// tamper changes the last byte of the encrypted data, which the signature covers.
+func (c *encryptedContent) tamper() {
+	data, err := base64.StdEncoding.DecodeString(c.Data)
+	if err != nil || len(data) == 0 {
+		return
+	}
+	data[len(data)-1] ^= 1
+	c.Data = base64.StdEncoding.EncodeToString(data)
+}
+
+// RichFault is what is wrong with rich notifications. The zero RichFault sends
+// them as they should be.
+type RichFault struct {
+	// NoTokens sends null for the validation tokens, as Graph does where the
+	// service principal demands assignment and change tracking has none.
+	NoTokens bool
+	// ForgeTokens signs the validation tokens with a key that is not in the key
+	// set, under the id of the one that is.
+	ForgeTokens bool
+	// Tamper tells for which users the encrypted content is changed on its way.
+	// It runs outside all locks and possibly concurrently. Default: for none.
+	Tamper func(userID string) bool
+}
+
+// SetRichFault sends rich notifications with this fault from now on, those
+// included that are repeated.
+func (s *Server) SetRichFault(f RichFault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.richFault = f
+}
+
+// forgingKey is one for all servers of the process, like signingKey.
+var forgingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // validationToken signs the token by which a subscriber knows that rich
 // notifications come from Graph's change tracking.
 func (s *Server) validationToken(applicationID string) (string, error) {
-	return s.sign(claims{
+	c := claims{
 		RegisteredClaims: s.registered(s.issuer(), changeTrackingAppID, time.Now()), Audience: applicationID,
 		Version: "2.0", TenantID: s.tenantID, Party: changeTrackingAppID, UniqueID: newToken(16),
-	})
+	}
+	if s.assume.ValidationTokensVersion1 {
+		c.Issuer, c.Version, c.Party, c.ApplicationID = s.graphIssuer(), "1.0", "", changeTrackingAppID
+	}
+	s.mu.Lock()
+	forge := s.richFault.ForgeTokens
+	s.mu.Unlock()
+	if !forge {
+		return s.sign(c)
+	}
+	key, err := forgingKey()
+	if err != nil {
+		return "", err
+	}
+	return signWith(key, keyID(&s.signers.all()[0].PublicKey), c)
 }

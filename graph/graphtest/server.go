@@ -112,7 +112,7 @@ type Server struct {
 	graph       string
 	deliver     *http.Client
 	ownDelivery bool
-	key         *rsa.PrivateKey
+	signers     signers
 	routes      []route
 	meter       *meter
 	timers      timers
@@ -143,6 +143,7 @@ type Server struct {
 	watchers      map[string]map[string]*subscription // by user id in lower case, then subscription id
 	boxes         map[boxKey]*box
 	fault         func(Delivery) Fault
+	richFault     RichFault
 	endpoints     map[string]*endpoint // by host
 }
 
@@ -169,7 +170,7 @@ func NewServer(opts *Options) (*Server, error) {
 		assume:        o.Assumptions.withDefaults(),
 		timeScale:     o.SessionTimeScale,
 		ready:         make(chan struct{}),
-		key:           key,
+		signers:       signers{keys: []*rsa.PrivateKey{key}},
 		meter:         newMeter(o.Limits, o.Enforce),
 		slots:         make(chan struct{}, maxPosts),
 		ctx:           ctx,
