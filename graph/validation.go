@@ -111,23 +111,30 @@ func falseToken(format string, args ...any) error {
 func (v *tokenValidator) validate(ctx context.Context, token string) (tenantID string, err error) {
 	var claims tokenClaims
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodRS256.Alg()}), jwt.WithoutClaimsValidation())
+	var cause error
 	_, err = parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
-		if err := v.check(&claims); err != nil {
-			return nil, err
-		}
 		id, _ := t.Header["kid"].(string)
-		if id == "" {
-			return nil, falseToken("it names no signing key")
+		if cause = v.check(&claims); cause == nil && id == "" {
+			cause = falseToken("it names no signing key")
 		}
-		return v.keys.find(ctx, id)
+		if cause != nil {
+			return nil, cause
+		}
+		key, err := v.keys.find(ctx, id)
+		cause = err
+		return key, err
 	})
 	if isGUID(claims.TenantID) {
 		tenantID = strings.ToLower(claims.TenantID)
 	}
-	if err == nil || errors.Is(err, errFalseToken) || errors.Is(err, errSigningKeys) {
-		return tenantID, err
+	switch {
+	case err == nil:
+		return tenantID, nil
+	case errors.Is(cause, errFalseToken), errors.Is(cause, errSigningKeys):
+		return tenantID, cause
+	default:
+		return tenantID, falseToken("%s", tokenFault(err))
 	}
-	return tenantID, falseToken("%s", tokenFault(err))
 }
 
 // tokenFault says what the JWT library found, in words that repeat nothing of the
