@@ -20,6 +20,7 @@ import (
 type rich struct {
 	*company
 	t            *testing.T
+	rotateAfter  time.Duration
 	ring         *graph.KeyRing
 	handler      *graph.NotificationHandler
 	client       *graph.Client
@@ -29,10 +30,10 @@ type rich struct {
 	got []presence.Notification
 }
 
-func newRich(t *testing.T, assume *graphtest.Assumptions) *rich {
+func newRich(t *testing.T, rotateAfter time.Duration, assume *graphtest.Assumptions) *rich {
 	t.Helper()
 	network := graphtest.NewNetwork()
-	r := &rich{t: t, company: newCompany(t, &graphtest.Options{Network: network, Assumptions: assume})}
+	r := &rich{t: t, rotateAfter: rotateAfter, company: newCompany(t, &graphtest.Options{Network: network, Assumptions: assume})}
 	listener, err := network.Listen("bridge.test")
 	require.NoError(t, err)
 	endpoint := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) })}
@@ -55,7 +56,7 @@ func richState() presence.Secret { return presence.NewSecret("a random text") }
 func (r *rich) start() {
 	r.t.Helper()
 	var err error
-	r.ring, err = graph.NewKeyRing(nil)
+	r.ring, err = graph.NewKeyRing(&graph.KeyRingOptions{RotateAfter: r.rotateAfter})
 	require.NoError(r.t, err)
 	decryption, err := graph.NewDecryption(r.ring, []string{r.app.ClientID}, &graph.DecryptionOptions{Cloud: r.cloud(), HTTPClient: r.Client()})
 	require.NoError(r.t, err)
@@ -110,7 +111,7 @@ func TestEncryptedNotificationsArriveWithThePresence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRich(t, assume)
+				r := newRich(t, 0, assume)
 				assert.True(t, r.Subscriptions()[0].WithResourceData)
 				r.set(r.ann, presence.Busy, presence.ActivityInACall)
 				r.set(r.bob, presence.DoNotDisturb, presence.ActivityPresenting)
@@ -126,11 +127,11 @@ func TestEncryptedNotificationsArriveWithThePresence(t *testing.T) {
 	}
 }
 
-// A month passes, the certificate changes with a renewal, and what was encrypted
+// A day passes, the certificate changes with a renewal, and what was encrypted
 // for the one before still arrives hours later.
 func TestCertificateRotatesWithOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRich(t, nil)
+		r := newRich(t, 24*time.Hour, nil)
 		first := r.ring.Current().ID
 		for r.ring.Current().ID == first {
 			time.Sleep(40 * time.Minute)
@@ -172,7 +173,7 @@ func TestCertificateRotatesWithOverlap(t *testing.T) {
 
 func TestLoginServiceRotatesItsKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRich(t, nil)
+		r := newRich(t, 0, nil)
 		r.set(r.ann, presence.Busy, presence.ActivityInACall)
 		require.Len(t, r.take(), 1)
 		require.NoError(t, r.RotateSigningKey())
@@ -188,7 +189,7 @@ func TestLoginServiceRotatesItsKeys(t *testing.T) {
 
 func TestFaultsOfEncryptedNotifications(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRich(t, nil)
+		r := newRich(t, 0, nil)
 		both := func() {
 			r.set(r.ann, presence.Busy, presence.ActivityInACall)
 			r.set(r.bob, presence.Busy, presence.ActivityInACall)
@@ -222,7 +223,7 @@ func TestFaultsOfEncryptedNotifications(t *testing.T) {
 // brings hints until it is renewed.
 func TestRestartLosesNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRich(t, nil)
+		r := newRich(t, 0, nil)
 		r.start()
 		r.set(r.ann, presence.Busy, presence.ActivityInACall)
 		assert.Equal(t, []presence.Notification{r.without(r.ann)}, r.take())

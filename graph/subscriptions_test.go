@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -106,4 +108,57 @@ func TestCloudWithoutNotificationsSaysSo(t *testing.T) {
 		assert.ErrorContains(t, err, cloud.Name)
 		assert.Empty(t, w.all())
 	}
+}
+
+func TestSubscriptionCarriesItsCertificate(t *testing.T) {
+	asked := time.Date(2026, 3, 21, 10, 45, 0, 0, time.UTC)
+	key := encryptionKey(t, "one", testKeyOne())
+	certificate := &presence.EncryptionCertificate{ID: "one", Certificate: key.Certificate.Raw}
+	c, w := newTestClient(t, answer(201, `{"id":"s1"}`), nil)
+	sent := func() map[string]any {
+		var body map[string]any
+		all := w.all()
+		require.NoError(t, json.Unmarshal([]byte(all[len(all)-1].Body), &body))
+		return body
+	}
+	_, err := c.CreateSubscription(t.Context(), presence.SubscriptionRequest{UserIDs: []string{ann}, NotificationURL: "https://bridge.test", ExpiresAt: asked, Encryption: certificate})
+	require.NoError(t, err)
+	body := sent()
+	assert.Equal(t, true, body["includeResourceData"])
+	assert.Equal(t, "one", body["encryptionCertificateId"])
+	assert.Equal(t, base64.StdEncoding.EncodeToString(key.Certificate.Raw), body["encryptionCertificate"])
+
+	_, err = c.RenewSubscription(t.Context(), "s1", presence.SubscriptionRenewal{ExpiresAt: asked, Encryption: certificate})
+	require.NoError(t, err)
+	body = sent()
+	assert.Equal(t, "one", body["encryptionCertificateId"])
+	assert.Equal(t, base64.StdEncoding.EncodeToString(key.Certificate.Raw), body["encryptionCertificate"])
+	assert.NotContains(t, body, "includeResourceData", "a renewal may not change it")
+
+	_, err = c.RenewSubscription(t.Context(), "s1", presence.SubscriptionRenewal{ExpiresAt: asked})
+	require.NoError(t, err)
+	assert.NotContains(t, sent(), "encryptionCertificate")
+	_, err = c.CreateSubscription(t.Context(), presence.SubscriptionRequest{UserIDs: []string{ann}, NotificationURL: "https://bridge.test", ExpiresAt: asked})
+	require.NoError(t, err)
+	assert.NotContains(t, sent(), "includeResourceData")
+}
+
+func TestCertificateThatCannotBeRightIsNotSent(t *testing.T) {
+	c, w := newTestClient(t, answer(201, `{"id":"s1"}`), nil)
+	bad := &presence.EncryptionCertificate{Certificate: []byte("-----BEGIN CERTIFICATE-----")}
+	_, err := c.CreateSubscription(t.Context(), presence.SubscriptionRequest{Encryption: bad})
+	require.ErrorIs(t, err, presence.ErrInvalid)
+	for _, want := range []string{"no users", "has no id", "in DER"} {
+		assert.ErrorContains(t, err, want)
+	}
+	_, err = c.RenewSubscription(t.Context(), "../s1", presence.SubscriptionRenewal{Encryption: bad})
+	require.ErrorIs(t, err, presence.ErrInvalid)
+	for _, want := range []string{"id of a subscription", "end of the subscription", "has no id", "in DER"} {
+		assert.ErrorContains(t, err, want)
+	}
+	_, err = c.RenewSubscription(t.Context(), "s1", presence.SubscriptionRenewal{ExpiresAt: time.Now(), Encryption: &presence.EncryptionCertificate{
+		ID: strings.Repeat("i", 129), Certificate: encryptionKey(t, "one", testKeyOne()).Certificate.Raw,
+	}})
+	require.ErrorContains(t, err, "129 characters")
+	assert.Empty(t, w.all())
 }
