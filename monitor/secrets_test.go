@@ -168,7 +168,8 @@ func TestWarningsFollowEachOther(t *testing.T) {
 		slices.Reverse(want)
 
 		var reached []time.Duration
-		for now := noon.Add(-51 * time.Hour); len(reached) <= len(want); {
+		now := noon.Add(-51 * time.Hour)
+		for range len(want) + 1 {
 			w := warningAt(noon, now, thresholds)
 			assert.Equal(t, w, warningAt(noon, now.Add(time.Nanosecond), thresholds), "nothing happens before the next")
 			if w.Due {
@@ -177,6 +178,7 @@ func TestWarningsFollowEachOther(t *testing.T) {
 			if w.Next.IsZero() {
 				break
 			}
+			assert.True(t, w.Next.After(now))
 			now = w.Next
 		}
 		assert.Equal(t, want, reached)
