@@ -61,8 +61,8 @@
 // # Where to go from here
 //
 // Package presence holds the vocabulary and the mapping table, graph, cloudlink and
-// micollab the clients, monitor the account that watches Teams. Each wire package
-// has a test double that an embedder can test with: graph/graphtest,
-// cloudlink/cloudlinktest and micollab/micollabtest. The program in examples/bridge
-// is a complete bridge.
+// micollab the clients, monitor the pool of accounts that watch Teams, which is a
+// [Watcher]. Each wire package has a test double that an embedder can test with:
+// graph/graphtest, cloudlink/cloudlinktest and micollab/micollabtest. The program in
+// examples/bridge is a complete bridge.
 package presencebridge
