@@ -133,13 +133,10 @@ func (s *Store) Delete(ctx context.Context, key string, revision uint64) error {
 	if err := monitor.CheckKey(key); err != nil {
 		return err
 	}
-	if revision == 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return monitor.ErrRevision
-	}
 	return s.write(ctx, key, revision, func(entries *bbolt.Bucket) error {
+		if revision == 0 { // there is none, and that is what was asked for
+			return monitor.ErrRevision
+		}
 		return entries.Delete([]byte(key))
 	})
 }

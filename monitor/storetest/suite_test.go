@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,8 +226,11 @@ func TestSuiteFindsStoresThatBreakTheContract(t *testing.T) {
 			}
 		}, "a prefix lists its keys in order"},
 		"listed values are the store's": {func(good monitor.Store, w *wrong) {
+			var mu sync.Mutex
 			shared := map[uint64][]byte{}
 			w.list = func(ctx context.Context, prefix string) ([]monitor.Entry, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				entries, err := good.List(ctx, prefix)
 				for i, e := range entries {
 					if shared[e.Revision] == nil {
@@ -362,8 +366,11 @@ func TestSuiteFindsStoresThatBreakTheContract(t *testing.T) {
 			}
 		}, "a lease has one holder"},
 		"a lease is not prolonged": {func(good monitor.Store, w *wrong) {
+			var mu sync.Mutex
 			first := map[string]monitor.Lease{}
 			w.acquire = func(ctx context.Context, name, holder string, lasts time.Duration) (monitor.Lease, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				if lease, ok := first[name]; ok && lease.Holder == holder && time.Now().Before(lease.Expires) {
 					return lease, nil
 				}
@@ -391,15 +398,18 @@ func TestSuiteFindsStoresThatBreakTheContract(t *testing.T) {
 			}
 		}, "a lease ends when it said and not before"},
 		"everybody releases": {func(good monitor.Store, w *wrong) {
-			var holder string
-			w.acquire = func(ctx context.Context, name, h string, lasts time.Duration) (monitor.Lease, error) {
-				lease, err := good.Acquire(ctx, name, h, lasts)
+			var last atomic.Value
+			w.acquire = func(ctx context.Context, name, holder string, lasts time.Duration) (monitor.Lease, error) {
+				lease, err := good.Acquire(ctx, name, holder, lasts)
 				if err == nil {
-					holder = h
+					last.Store(holder)
 				}
 				return lease, err
 			}
-			w.release = func(ctx context.Context, name, _ string) error { return good.Release(ctx, name, holder) }
+			w.release = func(ctx context.Context, name, _ string) error {
+				holder, _ := last.Load().(string)
+				return good.Release(ctx, name, holder)
+			}
 		}, "only its holder releases a lease"},
 		"nobody releases": {func(_ monitor.Store, w *wrong) {
 			w.release = func(context.Context, string, string) error { return nil }
