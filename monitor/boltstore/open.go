@@ -115,12 +115,12 @@ func (o opening) create() error {
 }
 
 // inspect reads the whole file before anything may write to it. It is opened for
-// reading because bbolt, opening a damaged one, may panic with the file locked:
-// a lock for reading does not keep the next attempt from finding the same.
+// reading, and without the list of free pages, because then bbolt looks at no
+// page but the first two, which have checksums.
 func (o opening) inspect() error {
 	return o.explain(guard(func() error {
 		options := o.options()
-		options.ReadOnly, options.PreLoadFreelist = true, true
+		options.ReadOnly = true
 		db, err := bbolt.Open(o.path, 0, options)
 		var errno syscall.Errno
 		switch {
@@ -137,11 +137,19 @@ func (o opening) inspect() error {
 
 // check finds out whether the database is a sound store.
 func (o opening) check(tx *bbolt.Tx) error {
-	info, err := os.Stat(o.path)
+	file, err := os.Open(o.path)
 	if err != nil {
 		return err
 	}
-	if err := check(tx, info.Size()); err != nil {
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := verify(file, info.Size(), int64(tx.DB().Info().PageSize), uint64(tx.ID())); err != nil {
+		return &unsoundError{err}
+	}
+	if err := check(tx); err != nil {
 		return &unsoundError{err}
 	}
 	return nil

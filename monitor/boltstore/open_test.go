@@ -2,6 +2,7 @@ package boltstore_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -208,37 +209,14 @@ func TestFileThatWasCutShortIsRefused(t *testing.T) {
 	}
 }
 
-// A page that is overwritten is either one that nothing needs, and then every
-// entry is there, or the file is refused.
-func TestOverwrittenPageIsNoticedOrDoesNotMatter(t *testing.T) {
+// What is damaged is either what nothing needs, and then every entry is there and
+// stays when others are written, or the file is refused.
+func TestDamageIsNoticedOrDoesNotMatter(t *testing.T) {
 	content, revisions := filled(t)
 	pageSize := os.Getpagesize()
 	pages := len(content) / pageSize
 	dir := t.TempDir()
-	rapid.Check(t, func(rt *rapid.T) {
-		page := rapid.IntRange(0, pages-1).Draw(rt, "page")
-		with := rapid.IntRange(0, 2).Draw(rt, "with")
-		damaged := bytes.Clone(content)
-		at := damaged[page*pageSize : (page+1)*pageSize]
-		switch with {
-		case 0:
-			clear(at)
-		case 1:
-			for i := range at {
-				at[i] = byte(i * 7)
-			}
-		default:
-			copy(at, content[rapid.IntRange(2, pages-1).Draw(rt, "from")*pageSize:][:pageSize])
-		}
-		path := filepath.Join(dir, "store")
-		_ = os.Remove(path)
-		require.NoError(rt, os.WriteFile(path, damaged, 0o600))
-		s, err := boltstore.Open(path, nil)
-		if err != nil {
-			require.ErrorIs(rt, err, monitor.ErrStoreUnreadable)
-			return
-		}
-		defer func() { require.NoError(rt, s.Close()) }()
+	sound := func(rt *rapid.T, s monitor.Store, newest bool) {
 		entries, err := s.List(t.Context(), "")
 		require.NoError(rt, err)
 		found := map[string]uint64{}
@@ -246,14 +224,57 @@ func TestOverwrittenPageIsNoticedOrDoesNotMatter(t *testing.T) {
 			require.Equal(rt, strings.Repeat(e.Key, 3000), string(e.Value))
 			found[e.Key] = e.Revision
 		}
-		// Of the two pages that say where everything is, the newer one may be
-		// gone: then the last write is.
 		for key, revision := range revisions {
-			if page > 1 || key != "t" {
+			if newest || key != "t" {
 				require.Equal(rt, revision, found[key], key)
 			}
 		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		page := rapid.IntRange(0, pages-1).Draw(rt, "page")
+		damaged := bytes.Clone(content)
+		at := damaged[page*pageSize : (page+1)*pageSize]
+		switch rapid.SampledFrom([]string{"bit", "bit", "bit", "zeros", "another page"}).Draw(rt, "with") {
+		case "bit":
+			// The first bytes say what the others mean.
+			at[rapid.OneOf(rapid.IntRange(0, 95), rapid.IntRange(0, pageSize-1)).Draw(rt, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(rt, "bit")
+		case "zeros":
+			clear(at)
+		default:
+			copy(at, content[rapid.IntRange(2, pages-1).Draw(rt, "from")*pageSize:][:pageSize])
+		}
+		path := filepath.Join(dir, "store")
+		_ = os.Remove(path)
+		require.NoError(rt, os.WriteFile(path, damaged, 0o600))
+		for range 2 {
+			s, err := boltstore.Open(path, nil)
+			if err != nil {
+				require.ErrorIs(rt, err, monitor.ErrStoreUnreadable)
+				after, err := os.ReadFile(path)
+				require.NoError(rt, err)
+				require.True(rt, bytes.Equal(damaged, after), "the file was changed")
+				return
+			}
+			// Of the two pages that say where everything is, the newer one may be
+			// gone: then the last write is.
+			sound(rt, s, page > 1)
+			_, err = s.Put(t.Context(), "new", []byte(strings.Repeat("new", 3000)), revisionOf(rt, s, "new"))
+			require.NoError(rt, err)
+			sound(rt, s, page > 1)
+			require.NoError(rt, s.Close())
+		}
 	})
+}
+
+func revisionOf(rt *rapid.T, s monitor.Store, key string) uint64 {
+	entries, err := s.List(context.Background(), key)
+	require.NoError(rt, err)
+	for _, e := range entries {
+		if e.Key == key {
+			return e.Revision
+		}
+	}
+	return 0
 }
 
 func TestPanicOfTheDatabaseIsAnErrorAndTheEndOfIt(t *testing.T) {
