@@ -146,7 +146,7 @@ func TestSealerIsNotPrinted(t *testing.T) {
 	s := newSealer(t, key)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
 		text := fmt.Sprintf(verb, s)
-		for _, secret := range []string{key.Reveal(), string(raw), hex.EncodeToString(raw), fmt.Sprint(raw)} {
+		for _, secret := range []string{key.Reveal(), string(raw), hex.EncodeToString(raw), fmt.Sprintf("%d", raw)} {
 			assert.NotContains(t, text, secret, verb)
 		}
 	}

@@ -106,12 +106,12 @@ func (o opening) create() error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	if err := os.Link(file.Name(), o.path); err != nil {
-		// Either another process was faster, or this file system has no links,
-		// and the store is made in its place.
-		return nil //nolint:nilerr // opening the file is what comes next in both cases
+	// Where this fails, either another process was faster or the file system has no
+	// links. What comes next is right for both: opening the file, or making it.
+	if os.Link(file.Name(), o.path) == nil {
+		return o.explain(syncDirectory(dir))
 	}
-	return o.explain(syncDirectory(dir))
+	return nil
 }
 
 // inspect reads the whole file before anything may write to it. It is opened for

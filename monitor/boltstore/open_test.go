@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +46,37 @@ func TestSecondProcessIsRefusedInTime(t *testing.T) {
 		}()
 		open(t, path) // within the second that it waits
 	})
+}
+
+// Those who make a store at the same time make one, and one has it.
+func TestStoreIsMadeOnce(t *testing.T) {
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "store")
+		var opened atomic.Pointer[boltstore.Store]
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				s, err := boltstore.Open(path, &boltstore.Options{LockTimeout: time.Millisecond})
+				if err != nil {
+					assert.ErrorIs(t, err, monitor.ErrStoreInUse)
+					return
+				}
+				_, err = s.Put(t.Context(), "a", []byte("1"), 0)
+				assert.NoError(t, err)
+				assert.True(t, opened.CompareAndSwap(nil, s), "two have it open")
+			})
+		}
+		group.Wait()
+		// Each of them may have kept the others from it, by reading it for a moment.
+		s := opened.Load()
+		if s == nil {
+			continue
+		}
+		require.NoError(t, s.Close())
+		entries, err := open(t, path).List(t.Context(), "")
+		require.NoError(t, err)
+		assert.Len(t, entries, 1)
+	}
 }
 
 func TestOpenSaysWhatIsWrongWithThePath(t *testing.T) {

@@ -191,22 +191,22 @@ func TestSuiteFindsStoresThatBreakTheContract(t *testing.T) {
 		}, "what is deleted is gone and can be created again"},
 		"revisions are counted for each life of a key": {func(good monitor.Store, w *wrong) {
 			// The value's first byte is its revision.
-			real := func(key string, revision uint64) uint64 {
+			current := func(key string, revision uint64) uint64 {
 				if e := find(good, key); e.Revision != 0 && uint64(e.Value[0]) == revision {
 					return e.Revision
 				}
 				return revision + 1_000_000
 			}
 			w.put = func(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-				current := uint64(0)
+				known := uint64(0)
 				if revision != 0 {
-					current = real(key, revision)
+					known = current(key, revision)
 				}
-				_, err := good.Put(ctx, key, append([]byte{byte(revision + 1)}, value...), current)
+				_, err := good.Put(ctx, key, append([]byte{byte(revision + 1)}, value...), known)
 				return revision + 1, err
 			}
 			w.del = func(ctx context.Context, key string, revision uint64) error {
-				return good.Delete(ctx, key, real(key, revision))
+				return good.Delete(ctx, key, current(key, revision))
 			}
 		}, "a revision never comes again"},
 		"lists are in the order of a map": {func(good monitor.Store, w *wrong) {
