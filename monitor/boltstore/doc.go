@@ -13,9 +13,11 @@
 // the file, hence a revision never comes again, not even for an entry that
 // was deleted and written anew after a restart.
 //
-// Every entry carries a checksum, and [Open] reads them all. A file that is not
-// such a store, is damaged, or comes from a newer version is refused with
-// [monitor.ErrStoreUnreadable] and left as it is, never repaired or replaced.
+// Every entry carries a checksum. [Open] reads them all, and checks that the
+// pages of the file are one tree and a list of free pages, before anything may
+// write to it. A file that is not such a store, is damaged, or comes from a
+// newer version is refused with [monitor.ErrStoreUnreadable] and left as it is,
+// never repaired or replaced.
 //
 // # What it costs
 //
@@ -23,7 +25,8 @@
 // come one after the other. A pool writes an entry when a monitor's
 // token rotates or its subscription changes, which is a few times an hour for
 // each monitor; the disk's limit is hundreds a second. Reading needs no disk
-// access once the pages are in memory. The file never shrinks by itself: freed
+// access once the pages are in memory. [Open] takes the time to read the file
+// a few times. The file never shrinks by itself: freed
 // pages are used again.
 //
 // # One process

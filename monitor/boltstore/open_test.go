@@ -116,6 +116,25 @@ func TestPathMayBeRelative(t *testing.T) {
 	open(t, "store")
 }
 
+// A link that leads nowhere stands for a file system without links: what was
+// made beside it cannot be given its name.
+func TestStoreIsMadeInItsPlaceWhereItCannotBeMovedThere(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "store"), filepath.Join(dir, "target")
+	if err := os.Symlink(target, path); err != nil {
+		t.Skip(err)
+	}
+	s := open(t, path)
+	put(t, s, "a", "1", 0)
+	info, err := os.Stat(target)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode())
+	require.NoError(t, s.Close())
+	entries, err := open(t, path).List(t.Context(), "")
+	require.NoError(t, err)
+	assert.Len(t, entries, 1)
+}
+
 func TestEmptyFileBecomesAStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
