@@ -22,12 +22,11 @@
 // # What it costs
 //
 // A write costs two fsyncs, which is a few milliseconds on most disks, and writes
-// come one after the other. A pool writes an entry when a monitor's
-// token rotates or its subscription changes, which is a few times an hour for
-// each monitor; the disk's limit is hundreds a second. Reading needs no disk
-// access once the pages are in memory. [Open] takes the time to read the file
-// a few times. The file never shrinks by itself: freed
-// pages are used again.
+// come one after the other. A pool writes an entry when a monitor's token rotates
+// or its subscription changes, which is a few times an hour for each monitor; the
+// disk's limit is hundreds a second. Reading needs no disk access once the pages
+// are in memory. [Open] takes the time to read the file a few times. The file
+// never shrinks by itself: freed pages are used again.
 //
 // # One process
 //
