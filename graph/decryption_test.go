@@ -20,9 +20,10 @@ import (
 type fixedKey struct {
 	symmetric []byte
 	err       error
+	public    crypto.PublicKey
 }
 
-func (fixedKey) Public() crypto.PublicKey { return nil }
+func (k fixedKey) Public() crypto.PublicKey { return k.public }
 
 func (k fixedKey) Decrypt(io.Reader, []byte, crypto.DecrypterOpts) ([]byte, error) {
 	return k.symmetric, k.err
