@@ -100,7 +100,7 @@ func TestTamperedContentDoesNotOpen(t *testing.T) {
 		"no signature":                 func(_ *parts, c *encryptedContent) { c.DataSignature = "" },
 		"newlines for data":            func(_ *parts, c *encryptedContent) { c.Data = "\r\n" },
 		"more data than can be": func(p *parts, c *encryptedContent) {
-			p.encrypt(t, make([]byte, maxEncryptedData))
+			p.encrypt(t, []byte(strings.Repeat("\x10", maxEncryptedData)))
 			*c = *p.content("one")
 		},
 		"a longer key than can be": func(_ *parts, c *encryptedContent) { c.DataKey = strings.Repeat("A", maxEncryptedKey+4) },

@@ -16,6 +16,10 @@
 // and [NewDelegatedCredential] acts for the user from then on, by refresh tokens
 // that it or the embedder keeps.
 //
+// A subscription may bring the presence itself with each change, encrypted. A
+// [KeyRing] has the certificates for that, and [NewDecryption] what a
+// [NotificationHandler] needs to check and to read what arrives.
+//
 // What is written is a presence session of the application's own, beside those
 // of the person's Teams clients: [Client.SetPresence], which lapses by itself,
 // and [Client.ClearPresence].

@@ -48,8 +48,9 @@ type NotificationHandlerOptions struct {
 	MeterProvider metric.MeterProvider
 
 	// Refused is told of what was refused: of each refused request, and of the
-	// first 16 refused items of a request, so that a hostile body costs no more
-	// than a careless one. [NotificationHandler.Stats] counts all of them. It is
+	// first 16 refused items of a request, and the first 16 whose content was
+	// refused after the answer, so that a hostile body costs no more than a
+	// careless one. [NotificationHandler.Stats] counts all of them. It is
 	// called concurrently and must not block. Default: nobody is told.
 	Refused func(Refusal)
 }

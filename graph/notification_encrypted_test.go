@@ -107,6 +107,7 @@ func TestValidationTokensDecideOnTheItemsOfTheirTenant(t *testing.T) {
 		"twice the same":                {`["` + good + `","` + good + `","` + other + `"]`, decrypted, decrypted},
 		"one forged":                    {`["` + forged + `","` + other + `"]`, refused, decrypted},
 		"one of two of a tenant forged": {`["` + good + `","` + forged + `","` + other + `"]`, refused, decrypted},
+		"the forged one first":          {`["` + forged + `","` + good + `","` + other + `"]`, refused, decrypted},
 		"none for one":                  {`["` + other + `"]`, hint, decrypted},
 		"null":                          {`null`, hint, hint},
 		"an empty list":                 {`[]`, hint, hint},

@@ -102,7 +102,10 @@ func TestSigningKeysSurviveAFailure(t *testing.T) {
 			return true
 		},
 		"foreign": func(w http.ResponseWriter, r *http.Request) bool {
-			answer(200, `{"jwks_uri":"http://login.example.com/keys"}`)(w, r)
+			if r.URL.Path != openIDConfigurationPath {
+				return false
+			}
+			answer(200, `{"jwks_uri":"http://login.example.com/common/discovery/keys"}`)(w, r)
 			return true
 		},
 		"no keys": func(w http.ResponseWriter, r *http.Request) bool {

@@ -38,25 +38,32 @@ type validationTokens struct {
 	malformed bool
 }
 
-// UnmarshalJSON reads the tokens one by one, so that a hostile list costs no
-// memory, and adds them to those of a former field of the same name.
+// UnmarshalJSON adds the tokens to those of a former field of the same name. It
+// never fails.
 func (v *validationTokens) UnmarshalJSON(text []byte) error {
+	if !v.read(text) {
+		v.malformed = true
+	}
+	return nil
+}
+
+// read takes the tokens one by one, so that a hostile list costs no memory, and
+// reports whether they can be tokens.
+func (v *validationTokens) read(text []byte) bool {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	first, err := dec.Token()
 	if err != nil || first != json.Delim('[') {
-		v.malformed = v.malformed || err != nil || first != nil
-		return nil
+		return err == nil && first == nil
 	}
 	for dec.More() {
 		token, err := dec.Token()
 		s, ok := token.(string)
 		if err != nil || !ok || s == "" || len(s) > maxTokenLength || len(v.tokens) >= maxBatchTokens {
-			v.malformed = true
-			return nil
+			return false
 		}
 		v.tokens = append(v.tokens, s)
 	}
-	return nil
+	return true
 }
 
 // tokenClaims are what is looked at. Microsoft Entra writes the audience as one
