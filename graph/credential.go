@@ -71,6 +71,12 @@ func (c *Credential) Token(ctx context.Context) (*oauth2.Token, error) {
 	return token, nil
 }
 
+// Wait returns when no request for a token is under way any more, or ctx has
+// ended. A request goes on when the caller that caused it has gone, because a
+// rotated refresh token must not be lost: wait before another process may use the
+// account, or before the store of refresh tokens is closed.
+func (c *Credential) Wait(ctx context.Context) error { return c.source.Wait(ctx) }
+
 // Refresh obtains a token now, though the last one may still be good, and returns
 // what it grants: scopes, end, and who has it, as far as the tokens tell. The
 // RefreshToken of a signed-in user stays with the credential; to use it keeps it

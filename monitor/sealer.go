@@ -172,6 +172,12 @@ func (s *Sealer) Seal(plain []byte, context string) []byte {
 	return k.aead.Seal(sealed, nil, plain, authenticated(sealed, context))
 }
 
+// Current reports whether a value was sealed with the key that seals now. Where it
+// was not, seal it anew: then a former key can go.
+func (s *Sealer) Current(sealed []byte) bool {
+	return len(sealed) >= SealOverhead && sealed[0] == sealVersion && bytes.Equal(sealed[1:headerLength], s.keys[0].id[:])
+}
+
 // Open decrypts what was sealed for this context. The error matches [ErrWrongKey]
 // if the key is not among the Sealer's, and [ErrTampered] if the value is not
 // what was sealed.

@@ -242,7 +242,10 @@ func ExampleNewSealer_rotation() {
 	}
 	plain, err := sealer.Open(sealed, "tokens/1")
 	fmt.Printf("%s %v\n", plain, err)
-	// Output: a refresh token <nil>
+	fmt.Println("sealed with the key of today:", sealer.Current(sealed), sealer.Current(sealer.Seal(plain, "tokens/1")))
+	// Output:
+	// a refresh token <nil>
+	// sealed with the key of today: false true
 }
 
 // Two writers change one entry, and the second notices.

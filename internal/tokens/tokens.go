@@ -73,6 +73,24 @@ func (s *Source) wait(ctx context.Context) (*oauth2.Token, error) {
 	}
 }
 
+// Wait returns when no request is under way any more, or ctx has ended. It begins
+// none.
+func (s *Source) Wait(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		a := s.pending
+		s.mu.Unlock()
+		if a == nil {
+			return nil
+		}
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 func (s *Source) run(ctx context.Context, a *attempt) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()

@@ -153,6 +153,21 @@ func TestRefreshDoesNotWaitForTheEndOfAToken(t *testing.T) {
 	})
 }
 
+func TestSourceTellsWhenNothingIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s := newSource()
+		require.NoError(t, s.Wait(t.Context()), "nothing has begun")
+		ctx, cancel := context.WithTimeout(t.Context(), latency/4)
+		defer cancel()
+		_, err := s.Token(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, s.Wait(ctx), context.DeadlineExceeded)
+		start := time.Now()
+		require.NoError(t, s.Wait(t.Context()))
+		assert.Equal(t, latency*3/4, time.Since(start), "the request goes on without its caller, and is waited for")
+	})
+}
+
 func TestSourceBoundsARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}

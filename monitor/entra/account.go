@@ -94,3 +94,6 @@ func (a *account) Refresh(ctx context.Context) (monitor.Grant, error) {
 	// in; a refresh need not list them.
 	return a.entra.grant(g, []string{"openid", "profile", "email"}), nil
 }
+
+// Wait returns when no request for a token is under way any more, or ctx has ended.
+func (a *account) Wait(ctx context.Context) error { return a.credential.Wait(ctx) }
