@@ -17,8 +17,10 @@ import (
 // engine stands for the bridge: it reads whom it is told of.
 type engine struct{}
 
-func (engine) TeamsChanged(userIDs ...string)            { fmt.Println("look at", len(userIDs), "user") }
-func (engine) TeamsGap(reason string, userIDs ...string) { fmt.Println("read", len(userIDs), "users:", reason) }
+func (engine) TeamsChanged(userIDs ...string) { fmt.Println("look at", len(userIDs), "user") }
+func (engine) TeamsGap(reason string, userIDs ...string) {
+	fmt.Println("read", len(userIDs), "users:", reason)
+}
 
 // exampleTenant is a double of Microsoft in memory, with an application, a monitor's
 // account, and three people.
