@@ -114,7 +114,10 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 	if err := p.inspectNew(ctx, fresh); err != nil {
 		return &Error{operation, principalName, err}
 	}
-	_, err = p.update(ctx, r.id, func(r *record) error {
+	_, err = p.replace(ctx, r.id, func(r *record) error {
+		if monitorID(principalName) == r.id {
+			r.PrincipalName = principalName // one that cannot be read has none
+		}
 		if r.Application != app || r.broken != nil {
 			r.dropGrant()
 			r.Application = app
@@ -231,7 +234,7 @@ func (p *Pool) Delete(ctx context.Context, principalName string) error {
 	if !running {
 		return &Error{operation, principalName, ErrNotRunning}
 	}
-	_, err = p.update(ctx, r.id, func(r *record) error {
+	_, err = p.replace(ctx, r.id, func(r *record) error {
 		if r.Leaving {
 			return errUnchanged
 		}

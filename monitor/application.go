@@ -105,7 +105,12 @@ func (p *Pool) changeApplication(ctx context.Context, to Application) (Applicati
 		if from == to && revision != 0 {
 			return change, nil
 		}
-		written, err := p.put(ctx, keyApplication, value, revision)
+		err := p.put(ctx, keyApplication, value, revision, func(written uint64) {
+			p.application, p.appRevision = to, written
+			p.pokeKeepersLocked()
+			p.planning.stale = true
+			p.announceLocked()
+		})
 		if errors.Is(err, ErrRevision) {
 			if err := p.load(ctx, keyApplication); err != nil {
 				return ApplicationChange{}, err
@@ -115,14 +120,6 @@ func (p *Pool) changeApplication(ctx context.Context, to Application) (Applicati
 		if err != nil {
 			return ApplicationChange{}, err
 		}
-		p.mu.Lock()
-		p.application, p.appRevision = to, written
-		for id := range p.keepers {
-			p.pokeKeeperLocked(id)
-		}
-		p.planning.stale = true
-		p.announceLocked()
-		p.mu.Unlock()
 		if len(change.Monitors) > 0 {
 			p.emit(ctx, Event{Kind: EventApplicationChanged, Users: change.Users,
 				Sentence: fmt.Sprintf("The monitors belong to another tenant or application: %d need a new client secret and have to be authorized again.", len(change.Monitors))})

@@ -123,7 +123,7 @@ func (p *Pool) candidatesLocked(now time.Time) ([]PlanMonitor, string) {
 // time.
 func (p *Pool) failingLocked(id string) bool {
 	if k := p.keepers[id]; k != nil {
-		if live, _, err, _ := k.snapshot(); live.Failures > 0 || err != nil {
+		if live, _, failure := k.snapshot(); live.Failures > 0 || failure.err != nil {
 			return true
 		}
 	}
@@ -158,7 +158,7 @@ func (p *Pool) lead(ctx context.Context) bool {
 	}
 	asking, cancel := context.WithTimeout(ctx, p.opts.LeaseTime/3)
 	defer cancel()
-	lease, err := p.store.Acquire(asking, leasePlanner, p.opts.Holder, p.opts.LeaseTime)
+	lease, err := p.store.Acquire(asking, leasePlanner, p.holder, p.opts.LeaseTime)
 	var held *HeldError
 	if err != nil && !errors.As(err, &held) && p.noteStore(err) != nil {
 		p.log.WarnContext(ctx, "monitor: the store does not give the planner's lease", "error", err)
@@ -243,16 +243,15 @@ func (p *Pool) writePlan(ctx context.Context, plan Plan, gone, losing, gaining [
 		p.mu.Lock()
 		revision := p.assignments[id].revision
 		p.mu.Unlock()
-		revision, err = p.put(ctx, prefixUsers+id, value, revision)
+		err = p.put(ctx, prefixUsers+id, value, revision, func(revision uint64) {
+			p.assignments[id] = assignment{plan.Assignments[id], revision}
+			p.planning.stale = true
+			p.pokeKeeperLocked(id)
+			p.announceLocked()
+		})
 		if err != nil {
 			return err
 		}
-		p.mu.Lock()
-		p.assignments[id] = assignment{plan.Assignments[id], revision}
-		p.planning.stale = true
-		p.pokeKeeperLocked(id)
-		p.announceLocked()
-		p.mu.Unlock()
 	}
 	return nil
 }
@@ -261,41 +260,33 @@ func (p *Pool) forgetUsers(ctx context.Context, id string) error {
 	p.mu.Lock()
 	revision := p.assignments[id].revision
 	p.mu.Unlock()
-	if err := p.remove(ctx, prefixUsers+id, revision); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.assignments, id)
-	p.planning.stale = true
-	return nil
-}
-
-// remove deletes an entry.
-func (p *Pool) remove(ctx context.Context, key string, revision uint64) error {
-	err := p.store.Delete(ctx, key, revision)
-	p.mu.Lock()
-	p.generation++
-	p.mu.Unlock()
-	return p.noteStore(err)
+	return p.remove(ctx, prefixUsers+id, revision, func() {
+		delete(p.assignments, id)
+		p.planning.stale = true
+	})
 }
 
 // forget deletes the record of a monitor.
-func (p *Pool) forget(ctx context.Context, r *record) error {
-	err := p.remove(ctx, prefixMonitors+r.id, r.revision)
-	if errors.Is(err, ErrRevision) {
-		return p.load(ctx, prefixMonitors+r.id) // and once more
+func (p *Pool) forget(ctx context.Context, id string) error {
+	for range attempts {
+		r := p.record(id)
+		if r == nil {
+			return nil
+		}
+		err := p.remove(ctx, prefixMonitors+id, r.revision, func() {
+			delete(p.records, id)
+			delete(p.published, id)
+			p.planning.stale = true
+			p.announceLocked()
+		})
+		if !errors.Is(err, ErrRevision) {
+			return err
+		}
+		if err := p.load(ctx, prefixMonitors+id); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.records, r.id)
-	delete(p.published, r.id)
-	p.planning.stale = true
-	p.announceLocked()
-	return nil
+	return fmt.Errorf("monitor: store: %w", ErrRevision)
 }
 
 // tellUnwatched tells the sink who is not watched, if that has changed, and

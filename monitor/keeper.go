@@ -19,19 +19,17 @@ type keeper struct {
 	done chan struct{}
 
 	// Used by the keeper's goroutine alone.
-	served time.Time // the newest request that was carried out
-	// checkAt is when the directory is asked next although nobody asks for it.
-	checkAt time.Time
+	agenda  agenda
+	failing bool // since this look began
 
 	mu      sync.Mutex
 	lease   Lease // zero: not held
 	holder  string
 	running *upkeep
-	refusal *refusal // seen by the upkeep, not written yet
-	cleared bool     // the upkeep succeeded since
-	// failure is why the monitor is not kept, and since when.
-	failure error
-	since   time.Time
+	seen    sight
+	// noLease is why the store does not tell whose the lease is, and noWork why
+	// the monitor is not kept although it is.
+	noLease, noWork trouble
 }
 
 // upkeep is a Monitor that runs.
@@ -41,6 +39,30 @@ type upkeep struct {
 	identity string
 	cancel   context.CancelFunc
 	done     chan struct{}
+}
+
+// sight is what the upkeep has seen of Entra and is not written yet.
+type sight struct {
+	identity string   // of the grant and the secret that were used
+	refusal  *refusal // nil: they were accepted
+}
+
+// trouble is why something fails, and since when.
+type trouble struct {
+	err   error
+	since time.Time
+}
+
+// note keeps the time of the first of several failures; nil is the end of them.
+func (t *trouble) note(err error) {
+	switch {
+	case err == nil:
+		*t = trouble{}
+	case t.err == nil:
+		*t = trouble{err, wall(time.Now())}
+	default:
+		t.err = err
+	}
 }
 
 func (k *keeper) poke() {
@@ -55,19 +77,36 @@ func (k *keeper) run(ctx context.Context) {
 	defer close(k.done)
 	for ctx.Err() == nil {
 		lease, err := k.acquire(ctx)
+		if ctx.Err() != nil && err != nil {
+			return
+		}
 		k.note(lease, err)
 		if err == nil {
 			k.hold(ctx)
 			continue
 		}
-		k.sleep(ctx, k.pool.opts.LeaseTime/3)
+		k.sleep(ctx, k.patience(err))
 	}
 }
 
+// patience is how long to wait for a lease: until it ends, but another may
+// release it before, and the clocks may differ.
+func (k *keeper) patience(err error) time.Duration {
+	var held *HeldError
+	pause := k.pool.opts.LeaseTime / 3
+	if errors.As(err, &held) {
+		pause = min(pause, max(time.Until(held.Expires), k.pool.opts.LeaseTime/30))
+	}
+	return pause
+}
+
+// acquire takes or prolongs the lease. While the account's refresh token is in
+// use, it must not end before that.
 func (k *keeper) acquire(ctx context.Context) (Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.pool.opts.LeaseTime/3)
-	defer cancel()
-	return k.pool.store.Acquire(ctx, leaseKeeper+k.id, k.pool.opts.Holder, k.pool.opts.LeaseTime)
+	p := k.pool
+	lasts := max(p.opts.LeaseTime, time.Until(p.refreshesUntil(k.id)))
+	lease, err := p.store.Acquire(ctx, leaseKeeper+k.id, p.holder, lasts)
+	return lease, err
 }
 
 // note remembers who keeps the monitor, or why nobody can tell.
@@ -77,14 +116,13 @@ func (k *keeper) note(lease Lease, err error) {
 	before := k.holder
 	switch {
 	case err == nil:
-		k.lease, k.holder, k.failure = lease, lease.Holder, nil
+		k.lease, k.holder = lease, lease.Holder
+		k.noLease.note(nil)
 	case errors.As(err, &held):
-		k.holder, k.failure = held.Holder, nil
+		k.holder = held.Holder
+		k.noLease.note(nil)
 	default:
-		if k.failure == nil {
-			k.since = wall(time.Now())
-		}
-		k.failure = fmt.Errorf("the store does not give the monitor's lease: %w", err)
+		k.noLease.note(fmt.Errorf("the store does not give the monitor's lease: %w", err))
 	}
 	changed := before != k.holder
 	k.mu.Unlock()
@@ -108,71 +146,113 @@ func (k *keeper) sleep(ctx context.Context, d time.Duration) {
 func (k *keeper) hold(ctx context.Context) {
 	p := k.pool
 	p.emitFor(ctx, k.id, Event{Kind: EventKept})
-	held, lost := context.WithCancel(ctx)
+	held, giveUp := context.WithCancel(ctx)
+	lost := false
 	var prolonging sync.WaitGroup
-	prolonging.Go(func() { k.prolong(held, lost) })
+	prolonging.Go(func() {
+		lost = k.prolong(held)
+		giveUp()
+	})
 	for held.Err() == nil {
 		if wait := k.tend(held); wait > 0 {
 			k.sleep(held, wait)
 		}
 	}
-	// Only an orderly stop deletes, and only while the lease is ours.
-	k.end(ctx.Err() == nil || !p.opts.DeleteOnStop)
-	lost()
+	giveUp()
 	prolonging.Wait()
+	// Only an orderly stop deletes, and only while the lease is ours.
+	k.end(lost || ctx.Err() == nil || !p.opts.DeleteOnStop)
 	k.release(ctx)
 }
 
-// prolong acquires the lease again and again. If that fails until a third of the
-// lease is left, the monitor is given up: what is under way needs that time.
-func (k *keeper) prolong(ctx context.Context, lost context.CancelFunc) {
+// prolong acquires the lease again and again until ctx ends, or the lease is
+// lost, which it reports. If the store does not give it until a third of it is
+// left, the monitor is given up: what is under way needs that time to end.
+func (k *keeper) prolong(ctx context.Context) (lost bool) {
 	p := k.pool
-	pause := p.opts.LeaseTime / 3
+	last := p.opts.LeaseTime / 3
+	pause := last
 	for {
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(min(pause, max(k.left()-last, 0)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return false
 		}
-		lease, err := k.acquire(ctx)
+		// A store that hangs must not hold this up beyond that third.
+		asking, cancel := context.WithTimeout(ctx, k.left()-last)
+		lease, err := k.acquire(asking)
+		cancel()
 		if ctx.Err() != nil {
-			return
+			return false
 		}
 		k.note(lease, err)
 		var held *HeldError
-		pause = p.opts.LeaseTime / 3
-		switch left := time.Until(k.held()); {
+		switch {
 		case err == nil:
-		case errors.As(err, &held), left <= p.opts.LeaseTime/3:
+			pause = p.opts.LeaseTime / 3
+		case errors.As(err, &held), k.left() <= last:
 			p.log.WarnContext(ctx, "monitor: the lease is lost; the subscription is left to the next keeper", "monitor_id", k.id, "error", err)
-			lost()
-			return
+			return true
 		default:
 			pause = p.opts.LeaseTime / 10
 		}
 	}
 }
 
-// held returns until when the lease is this process's.
-func (k *keeper) held() time.Time {
+// left returns for how long the lease is this process's. Of two clocks the one
+// counts that has gone further: one stands still while a machine is suspended,
+// the other may be set back.
+func (k *keeper) left() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.lease.Expires
+	return leaseLeft(k.lease.Expires, time.Now())
+}
+
+func leaseLeft(expires, now time.Time) time.Duration {
+	return min(expires.Sub(now), wall(expires).Sub(wall(now)))
 }
 
 func (k *keeper) release(ctx context.Context) {
 	p := k.pool
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.LeaseTime/3)
-	defer cancel()
 	k.mu.Lock()
 	k.lease = Lease{}
-	if k.holder == p.opts.Holder {
+	if k.holder == p.holder {
 		k.holder = ""
 	}
 	k.mu.Unlock()
-	if err := p.store.Release(ctx, leaseKeeper+k.id, p.opts.Holder); err != nil {
+	if p.refreshesUntil(k.id).After(time.Now()) {
+		return // the next keeper must not use the refresh token yet: it ends by itself
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.LeaseTime/3)
+	defer cancel()
+	if err := p.store.Release(ctx, leaseKeeper+k.id, p.holder); err != nil {
 		p.log.WarnContext(ctx, "monitor: the lease could not be released; it ends by itself", "monitor_id", k.id, "error", err)
 	}
+}
+
+// fail notes why the monitor is not kept as it should be.
+func (k *keeper) fail(err error) {
+	k.failing = true
+	k.mu.Lock()
+	k.noWork.note(err)
+	k.mu.Unlock()
+	k.pool.poke()
+}
+
+// snapshot returns the subscription as it is, the zero value where it is not
+// kept here, who keeps the monitor, and why it is not kept.
+func (k *keeper) snapshot() (live SubscriptionSnapshot, holder string, failure trouble) {
+	k.mu.Lock()
+	u := k.running
+	holder, failure = k.holder, k.noLease
+	if failure.err == nil {
+		failure = k.noWork
+	}
+	k.mu.Unlock()
+	if u != nil {
+		live = u.monitor.Snapshot()
+	}
+	return live, holder, failure
 }

@@ -22,36 +22,77 @@ func (p *Pool) noteStore(err error) error {
 	return fmt.Errorf("monitor: store: %w", err)
 }
 
+// order says which of two things that are known of an entry is the newer one.
+// Revisions do not tell; the times at which the store was asked do, except for
+// what was under way at the same time.
+type order struct {
+	clock    uint64
+	underway int
+	// at is, for entries that were read or written while something is under way,
+	// when the reading began or the writing ended.
+	at map[string]uint64
+}
+
+// begin notes that something begins, and returns when.
+func (o *order) begin() uint64 {
+	o.underway++
+	o.clock++
+	return o.clock
+}
+
+// end notes that something has ended.
+func (o *order) end() {
+	if o.underway--; o.underway == 0 {
+		clear(o.at)
+	}
+}
+
+// read reports whether a reading that began then may speak of the entry: not if
+// it was written meanwhile here, or read by one that began later.
+func (o *order) read(key string, began uint64) bool {
+	if o.at[key] > began {
+		return false
+	}
+	o.at[key] = began
+	return true
+}
+
+// wrote notes an entry that was written, and reports whether something that was
+// read meanwhile may be newer, so that it must be read again.
+func (o *order) wrote(key string, began uint64) (doubtful bool) {
+	doubtful = o.at[key] > began
+	o.clock++
+	o.at[key] = o.clock
+	return doubtful
+}
+
 // load reads one entry, or with an empty key all of them.
 func (p *Pool) load(ctx context.Context, key string) error {
-	for {
+	p.mu.Lock()
+	began := p.order.begin()
+	p.mu.Unlock()
+	entries, err := p.store.List(ctx, key)
+	if err = p.noteStore(err); err != nil {
 		p.mu.Lock()
-		before := p.generation
+		p.order.end()
 		p.mu.Unlock()
-		entries, err := p.store.List(ctx, key)
-		if p.noteStore(err) != nil {
-			return fmt.Errorf("monitor: store: %w", err)
-		}
-		read := p.decode(entries)
-		p.mu.Lock()
-		if p.generation != before {
-			p.mu.Unlock()
-			continue
-		}
-		changed := p.applyLocked(key, read)
-		if changed {
-			p.announceLocked()
-		}
-		p.mu.Unlock()
-		return nil
+		return err
 	}
+	read := p.decode(entries)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.applyLocked(key, read, began) {
+		p.announceLocked()
+	}
+	p.order.end()
+	return nil
 }
 
 // decoded are entries that have been read.
 type decoded struct {
 	records     map[string]*record
 	assignments map[string]assignment
-	application *Application
+	application Application // empty where it cannot be read
 	appRevision uint64
 }
 
@@ -77,9 +118,10 @@ func (p *Pool) decode(entries []Entry) decoded {
 			}
 			d.assignments[strings.TrimPrefix(e.Key, prefixUsers)] = a
 		case e.Key == keyApplication:
-			var app Application
-			if err := json.Unmarshal(e.Value, &app); err == nil {
-				d.application, d.appRevision = &app, e.Revision
+			d.appRevision = e.Revision
+			if err := json.Unmarshal(e.Value, &d.application); err != nil {
+				// The next start writes the one that is configured.
+				p.log.Error("monitor: the store's tenant and client id cannot be read", "error", err)
 			}
 		}
 	}
@@ -87,40 +129,48 @@ func (p *Pool) decode(entries []Entry) decoded {
 }
 
 // applyLocked takes over what was read and reports whether anything was new.
-func (p *Pool) applyLocked(key string, d decoded) (changed bool) {
+func (p *Pool) applyLocked(key string, d decoded, began uint64) (changed bool) {
 	for id, r := range d.records {
-		if old := p.records[id]; old == nil || old.revision != r.revision {
+		if p.order.read(prefixMonitors+id, began) && !r.sameAs(p.records[id]) {
 			p.records[id], changed = r, true
 			p.pokeKeeperLocked(id)
 		}
 	}
 	for id, a := range d.assignments {
-		if old, ok := p.assignments[id]; !ok || old.revision != a.revision {
+		if old, ok := p.assignments[id]; p.order.read(prefixUsers+id, began) && (!ok || old.revision != a.revision) {
 			p.assignments[id], changed = a, true
 			p.planning.stale = true
 			p.pokeKeeperLocked(id)
 		}
 	}
-	if d.application != nil && d.appRevision != p.appRevision {
-		p.application, p.appRevision, changed = *d.application, d.appRevision, true
-		for id := range p.keepers {
-			p.pokeKeeperLocked(id)
+	if d.appRevision != 0 && p.order.read(keyApplication, began) && d.appRevision != p.appRevision {
+		p.appRevision, changed = d.appRevision, true
+		if d.application != (Application{}) {
+			p.application = d.application
 		}
+		p.pokeKeepersLocked()
 	}
 	for id := range p.records {
-		if d.records[id] == nil && strings.HasPrefix(prefixMonitors+id, key) {
+		if d.records[id] == nil && strings.HasPrefix(prefixMonitors+id, key) && p.order.read(prefixMonitors+id, began) {
 			delete(p.records, id)
 			changed = true
 			p.pokeKeeperLocked(id)
 		}
 	}
 	for id := range p.assignments {
-		if _, ok := d.assignments[id]; !ok && strings.HasPrefix(prefixUsers+id, key) {
+		if _, ok := d.assignments[id]; !ok && strings.HasPrefix(prefixUsers+id, key) && p.order.read(prefixUsers+id, began) {
 			delete(p.assignments, id)
 			p.planning.stale, changed = true, true
+			p.pokeKeeperLocked(id)
 		}
 	}
 	return changed
+}
+
+func (p *Pool) pokeKeepersLocked() {
+	for id := range p.keepers {
+		p.pokeKeeperLocked(id)
+	}
 }
 
 func (p *Pool) pokeKeeperLocked(id string) {
@@ -140,8 +190,19 @@ func (p *Pool) record(id string) *record {
 var errUnchanged = errors.New("monitor: unchanged")
 
 // update changes a record: change is given a copy, again each time when somebody
-// else was faster, and may refuse.
+// else was faster, and may refuse. A record that cannot be read is left as it
+// is: another key, or a newer version, may open it.
 func (p *Pool) update(ctx context.Context, id string, change func(*record) error) (*record, error) {
+	return p.replace(ctx, id, func(r *record) error {
+		if r.broken != nil {
+			return r.broken
+		}
+		return change(r)
+	})
+}
+
+// replace is update for those who may give up what cannot be read.
+func (p *Pool) replace(ctx context.Context, id string, change func(*record) error) (*record, error) {
 	for range attempts {
 		old := p.record(id)
 		if old == nil {
@@ -174,42 +235,58 @@ func (p *Pool) write(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	revision, err := p.put(ctx, prefixMonitors+r.id, value, r.revision)
-	if err != nil {
+	return p.put(ctx, prefixMonitors+r.id, value, r.revision, func(revision uint64) {
+		r.revision, r.broken = revision, nil
+		p.records[r.id] = r
+		p.pokeKeeperLocked(r.id)
+		p.announceLocked()
+	})
+}
+
+// put writes an entry; written takes it over with mu held.
+func (p *Pool) put(ctx context.Context, key string, value []byte, revision uint64, written func(revision uint64)) error {
+	return p.change(key, func() (err error) {
+		revision, err = p.store.Put(ctx, key, value, revision)
 		return err
-	}
-	r.revision, r.broken = revision, nil
+	}, func() { written(revision) })
+}
+
+// remove deletes an entry; removed takes that over with mu held.
+func (p *Pool) remove(ctx context.Context, key string, revision uint64, removed func()) error {
+	return p.change(key, func() error { return p.store.Delete(ctx, key, revision) }, removed)
+}
+
+func (p *Pool) change(key string, write func() error, done func()) error {
+	p.mu.Lock()
+	began := p.order.begin()
+	p.mu.Unlock()
+	err := p.noteStore(write())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.records[r.id] = r
-	p.pokeKeeperLocked(r.id)
-	p.announceLocked()
-	return nil
+	if err == nil {
+		if p.order.wrote(key, began) {
+			p.dirty[key] = true
+		}
+		done()
+	} else if !errors.Is(err, ErrRevision) {
+		// It may have been written all the same.
+		p.dirty[key] = true
+	}
+	p.order.end()
+	return err
 }
 
-func (p *Pool) put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	written, err := p.store.Put(ctx, key, value, revision)
-	p.mu.Lock()
-	p.generation++
-	p.mu.Unlock()
-	return written, p.noteStore(err)
-}
-
-// find returns the record of a monitor by its user principal name.
+// find returns the record of a monitor by its user principal name, as the store
+// has it now. One that cannot be read also goes by its key.
 func (p *Pool) find(ctx context.Context, operation, principalName string) (*record, error) {
 	if err := p.open(ctx); err != nil {
 		return nil, &Error{operation, principalName, err}
 	}
-	id := monitorID(principalName)
-	if r := p.record(id); r != nil {
-		return r, nil
-	}
-	// Another process may have added it, and one that cannot be read goes by
-	// its key.
-	if err := p.load(ctx, prefixMonitors); err != nil {
+	// Without Run nobody follows what other processes do.
+	if err := p.load(ctx, ""); err != nil {
 		return nil, &Error{operation, principalName, err}
 	}
-	for _, id := range []string{id, principalName} {
+	for _, id := range []string{monitorID(principalName), principalName} {
 		if r := p.record(id); r != nil {
 			return r, nil
 		}

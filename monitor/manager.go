@@ -228,7 +228,7 @@ func (p *Pool) abdicate(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.LeaseTime/3)
 	defer cancel()
-	if err := p.store.Release(ctx, leasePlanner, p.opts.Holder); err != nil {
+	if err := p.store.Release(ctx, leasePlanner, p.holder); err != nil {
 		p.log.WarnContext(ctx, "monitor: the planner's lease could not be released; it ends by itself", "error", err)
 	}
 }

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,10 @@ type Pool struct {
 	opts       PoolOptions
 	log        *slog.Logger
 	metrics    *metrics
-	wake       chan struct{} // holds one: the manager has something to look at
+	// holder is the name of the pool for leases: no other has it, even where two
+	// processes were given one name by mistake.
+	holder string
+	wake   chan struct{} // holds one: the manager has something to look at
 
 	mu          sync.Mutex
 	running     bool
@@ -35,15 +39,14 @@ type Pool struct {
 	appRevision uint64
 	records     map[string]*record // by id; never changed in place
 	assignments map[string]assignment
-	// generation counts what this process has written, so that a listing that
-	// began before cannot undo it.
-	generation uint64
-	dirty      map[string]bool // keys to be read again; "" is all
-	changed    chan struct{}   // closed, and made anew, with each change
-	keepers    map[string]*keeper
-	published  map[string]*publication
-	storeErr   error // why the store could not be read or written last
-	feature    featureSecret
+	order       order
+	dirty       map[string]bool // keys to be read again; "" is all
+	changed     chan struct{}   // closed, and made anew, with each change
+	keepers     map[string]*keeper
+	refreshing  map[string]*refreshing // by id
+	published   map[string]*publication
+	storeErr    error // why the store could not be read or written last
+	feature     featureSecret
 
 	wanted    []string // sorted, distinct
 	hasWanted bool
@@ -79,7 +82,7 @@ func NewPool(app Application, notificationURL string, deps Dependencies, opts *P
 		configured:  app,
 		application: app,
 		url:         notificationURL,
-		store:       deps.Store,
+		store:       boundedStore{deps.Store, o.LeaseTime / 3},
 		sealer:      deps.Sealer,
 		entra:       deps.Entra,
 		routes:      deps.Routes,
@@ -87,12 +90,15 @@ func NewPool(app Application, notificationURL string, deps Dependencies, opts *P
 		opts:        o,
 		log:         o.Logger.With("pool", o.Holder),
 		metrics:     instruments,
+		holder:      o.Holder + "/" + strings.ToLower(rand.Text()),
 		wake:        make(chan struct{}, 1),
 		records:     make(map[string]*record),
 		assignments: make(map[string]assignment),
+		order:       order{at: make(map[string]uint64)},
 		dirty:       make(map[string]bool),
 		changed:     make(chan struct{}),
 		keepers:     make(map[string]*keeper),
+		refreshing:  make(map[string]*refreshing),
 		published:   make(map[string]*publication),
 	}, nil
 }
@@ -150,19 +156,23 @@ func (p *Pool) open(ctx context.Context) error {
 // be noticed before anything is overwritten that another key would open.
 func (p *Pool) checkKey(ctx context.Context) error {
 	for range attempts {
+		revision := uint64(0)
 		entries, err := p.store.List(ctx, keyCheck)
 		if err != nil {
 			return p.noteStore(err)
 		}
 		if len(entries) > 0 {
-			_, err := p.sealer.Open(entries[0].Value, keyCheck)
-			if err != nil {
+			if _, err := p.sealer.Open(entries[0].Value, keyCheck); err != nil {
 				return fmt.Errorf("monitor: the key does not fit the store: %w", err)
 			}
-			return nil
+			if p.sealer.sealsAs(entries[0].Value) {
+				return nil
+			}
+			// A former key: one day it will not be given any more.
+			revision = entries[0].Revision
 		}
 		sealed := p.sealer.Seal([]byte("presencebridge"), keyCheck)
-		if _, err = p.store.Put(ctx, keyCheck, sealed, 0); err == nil || !errors.Is(err, ErrRevision) {
+		if _, err = p.store.Put(ctx, keyCheck, sealed, revision); err == nil || !errors.Is(err, ErrRevision) {
 			return p.noteStore(err)
 		}
 	}

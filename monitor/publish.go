@@ -30,7 +30,7 @@ type visible struct {
 func (p *Pool) factsLocked(r *record) (f *facts, holder string) {
 	f = &facts{record: r, application: p.application, warnings: p.opts.SecretWarnings}
 	if k := p.keepers[r.id]; k != nil {
-		f.live, holder, f.failure, f.failureSince = k.snapshot()
+		f.live, holder, f.failure = k.snapshot()
 	}
 	return f, holder
 }

@@ -205,6 +205,9 @@ func decodeRecord(e Entry, sealer *Sealer) *record {
 	return r
 }
 
+// sameAs reports whether both are the same entry.
+func (r *record) sameAs(other *record) bool { return other != nil && other.revision == r.revision }
+
 // clone returns a copy that can be changed.
 func (r *record) clone() *record {
 	c := *r

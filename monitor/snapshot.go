@@ -78,7 +78,7 @@ func (p *Pool) Snapshot() Snapshot {
 func (p *Pool) statusLocked(r *record, now time.Time) MonitorStatus {
 	f, holder := p.factsLocked(r)
 	m := f.status(now)
-	m.Keeper, m.Here = holder, holder == p.opts.Holder
+	m.Keeper, m.Here = holderName(holder), holder == p.holder
 	m.Users = len(p.assignments[r.id].users)
 	if watches, users := f.subscribed(now); watches {
 		if m.Subscribed = users; users == 0 {
@@ -95,6 +95,14 @@ func (p *Pool) statusLocked(r *record, now time.Time) MonitorStatus {
 		m.Actions = nil
 	}
 	return m
+}
+
+// holderName returns the [PoolOptions.Holder] of a lease's holder.
+func holderName(holder string) string {
+	if i := strings.LastIndexByte(holder, '/'); i >= 0 {
+		return holder[:i]
+	}
+	return holder
 }
 
 // Load reads the store, so that [Pool.Snapshot] has the monitors without Run.

@@ -99,9 +99,8 @@ type facts struct {
 	// live is the subscription as its keeper in this process sees it; the zero
 	// value elsewhere.
 	live SubscriptionSnapshot
-	// failure is what keeps the monitor from being kept at all, and since when.
-	failure      error
-	failureSince time.Time
+	// failure is what keeps the monitor from being kept at all.
+	failure trouble
 }
 
 // derive returns the state, a sentence about it, and when it may change although
@@ -149,7 +148,7 @@ func (f *facts) failing(now time.Time) (failing bool, sentence string, next time
 	if refused := firstRefusal(r.GrantRefusal, r.SecretRefusal); refused.of(refusedApplication) {
 		return true, "Entra does not know the application or has it disabled: " + refused.Text + ".", time.Time{}
 	}
-	since, err := f.failureSince, f.failure
+	since, err := f.failure.since, f.failure.err
 	if err == nil && f.live.Failures > 0 {
 		since, err = f.live.FailingSince, f.live.Err
 	}

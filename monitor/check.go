@@ -1,0 +1,161 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"time"
+)
+
+// agenda is when a keeper asks the directory about the monitor, and when it uses
+// the refresh token although nobody needs a token.
+type agenda struct {
+	// identity is the grant and the secret that the rest is about.
+	identity string
+	checkAt  time.Time
+	// notBefore is when what failed is repeated.
+	notBefore time.Time
+	// served is the newest request that was carried out.
+	served time.Time
+}
+
+// clockTolerance is how far in the future a time may lie that another process has
+// kept, until it is taken for that of a clock that was wrong.
+const clockTolerance = time.Hour
+
+// check asks the directory, and uses the refresh token, when it is time, and
+// returns how long it is until then.
+func (k *keeper) check(ctx context.Context, r *record) time.Duration {
+	p := k.pool
+	now := time.Now()
+	a := &k.agenda
+	if a.identity != r.identity() {
+		*a = agenda{identity: r.identity(), served: a.served}
+		if !r.CheckedAt.IsZero() {
+			a.checkAt = earliest(r.CheckedAt, now).Add(k.jittered(p.opts.CheckInterval))
+		}
+	}
+	requested := r.RequestedAt.After(r.CheckedAt) && !r.RequestedAt.Equal(a.served)
+	checkAt, refreshAt := latest(a.checkAt, a.notBefore), k.refreshAt(r, now)
+	check, refresh := !now.Before(checkAt), !refreshAt.IsZero() && !now.Before(refreshAt)
+	if !requested && !check && !refresh {
+		until := checkAt
+		if !refreshAt.IsZero() {
+			until = earliest(until, refreshAt)
+		}
+		return min(time.Until(until), maxSleep)
+	}
+	if requested {
+		k.retry()
+	}
+	// Nobody but this look finds out that an account without users is accepted
+	// again.
+	err := k.inspect(ctx, r, requested || refresh || r.GrantRefusal != nil)
+	a.served = r.RequestedAt
+	if err != nil {
+		a.notBefore = now.Add(5 * retryAfterFailure)
+		return 0
+	}
+	a.checkAt, a.notBefore = now.Add(k.jittered(p.opts.CheckInterval)), time.Time{}
+	return 0
+}
+
+// refreshAt returns when the refresh token is to be used although nobody needs a
+// token; zero is never.
+func (k *keeper) refreshAt(r *record, now time.Time) time.Time {
+	if k.account() == nil || r.GrantRefusal != nil {
+		return time.Time{}
+	}
+	at := r.RefreshedAt.Add(k.jittered(k.pool.opts.RefreshInterval))
+	if r.RefreshedAt.After(now.Add(clockTolerance)) {
+		at = now
+	}
+	return latest(at, k.agenda.notBefore)
+}
+
+// jittered spreads the checks of many monitors: by up to a tenth, always the same
+// for one monitor.
+func (k *keeper) jittered(d time.Duration) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(k.id))
+	return d - time.Duration(float64(d)*0.1*float64(h.Sum32()%1000)/1000)
+}
+
+func (k *keeper) account() Account {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.running == nil {
+		return nil
+	}
+	return k.running.account
+}
+
+// retry has the upkeep repeat at once what waits.
+func (k *keeper) retry() {
+	k.mu.Lock()
+	u := k.running
+	k.mu.Unlock()
+	if u != nil {
+		u.monitor.Retry()
+	}
+}
+
+// inspect asks the directory and, if wished, uses the refresh token, and writes
+// what it learns. An error is one that may pass.
+func (k *keeper) inspect(ctx context.Context, r *record, refresh bool) error {
+	p := k.pool
+	bounded, cancel := context.WithTimeout(ctx, p.inspectTimeout())
+	defer cancel()
+	found, err := p.inspect(bounded, r.credentials())
+	account := k.account()
+	var grant Grant
+	var grantErr error
+	if refresh = refresh && account != nil; refresh {
+		grant, grantErr = account.Refresh(bounded)
+	}
+	now := wall(time.Now())
+	_, writeErr := p.update(ctx, k.id, func(fresh *record) error {
+		if fresh.identity() != r.identity() || fresh.Application != r.Application {
+			return errUnchanged // it speaks of what was replaced meanwhile
+		}
+		switch {
+		case err == nil:
+			fresh.SecretRefusal = nil
+			p.takeInspection(fresh, &found, now)
+		case newRefusal(err, now) != nil:
+			fresh.SecretRefusal = newRefusal(err, now)
+			fresh.CheckedAt = now
+		}
+		switch {
+		case !refresh:
+		case grantErr == nil:
+			fresh.GrantRefusal, fresh.RefreshedAt = nil, now
+			fresh.Scopes, fresh.Unneeded = grant.Scopes, grant.Unneeded
+			if grant.GlobalAdministrator != nil {
+				fresh.GlobalAdministrator = grant.GlobalAdministrator
+			}
+		case newRefusal(grantErr, now) != nil:
+			fresh.GrantRefusal = newRefusal(grantErr, now)
+		}
+		if !r.RequestedAt.After(fresh.CheckedAt) {
+			if err != nil && reasonOf(err) == "" && (!refresh || grantErr != nil && reasonOf(grantErr) == "") {
+				return errUnchanged // nothing was learned
+			}
+			return nil
+		}
+		// Who waits for the outcome shall see it, whatever it is.
+		fresh.CheckedAt = r.RequestedAt
+		return nil
+	})
+	passing := func(err error) error {
+		if err == nil || reasonOf(err) != "" {
+			return nil
+		}
+		return err
+	}
+	err = errors.Join(passing(err), passing(grantErr), writeErr)
+	if err != nil && ctx.Err() == nil {
+		p.log.WarnContext(ctx, "monitor: asking about the account failed and is repeated", "monitor", r.PrincipalName, "error", err)
+	}
+	return err
+}
