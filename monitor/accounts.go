@@ -96,7 +96,9 @@ type ClientSecret struct {
 // next. It never calls two of these functions at a time.
 type RefreshTokens interface {
 	// Current returns the newest token, the zero Secret if there is none. It fails
-	// if the account must not be used now, because another process keeps it.
+	// if the account must not be used now, because another process keeps it. Its
+	// ctx ends as soon as the use of the token has ended, however it went, and has
+	// a deadline: nobody else uses the account's token before.
 	Current(ctx context.Context) (presence.Secret, error)
 	// Rotated keeps the token that takes the place of used, which Current returned
 	// before. It is called before anything is done with what came with the token.

@@ -108,6 +108,9 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 	}
 	app := p.Application()
 	fresh := r.clone()
+	if r.broken != nil && r.id == monitorID(principalName) {
+		fresh.PrincipalName = strings.TrimSpace(principalName) // its own may not be readable
+	}
 	fresh.Application, fresh.secrets.ClientSecret = app, clientSecret
 	// What was known of the old secret does not hold for the new one.
 	fresh.CheckedAt, fresh.SecretExpiresAt, fresh.SecretUnknown = time.Time{}, time.Time{}, ""
@@ -115,9 +118,7 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 		return &Error{operation, principalName, err}
 	}
 	_, err = p.replace(ctx, r.id, func(r *record) error {
-		if monitorID(principalName) == r.id {
-			r.PrincipalName = principalName // one that cannot be read has none
-		}
+		r.PrincipalName = fresh.PrincipalName
 		if r.Application != app || r.broken != nil {
 			r.dropGrant()
 			r.Application = app
@@ -129,7 +130,7 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 		if r.GrantRefusal.of(refusedSecret, refusedSecretExpired, refusedApplication) {
 			r.GrantRefusal = nil
 		}
-		r.Account, r.CheckedAt = fresh.Account, fresh.CheckedAt
+		r.Account, r.CheckedAt, r.CheckFailure = fresh.Account, fresh.CheckedAt, ""
 		r.SecretExpiresAt, r.SecretUnknown = fresh.SecretExpiresAt, fresh.SecretUnknown
 		return nil
 	})
@@ -137,7 +138,7 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 		return &Error{operation, principalName, err}
 	}
 	p.publishNow(r.id)
-	p.emit(ctx, Event{Kind: EventSecretRenewed, Monitor: r.PrincipalName})
+	p.emit(ctx, Event{Kind: EventSecretRenewed, Monitor: fresh.PrincipalName})
 	return nil
 }
 
@@ -161,8 +162,8 @@ func (p *Pool) Retry(ctx context.Context, principalName string) error {
 func (p *Pool) request(ctx context.Context, id string) (time.Time, error) {
 	var asked time.Time
 	_, err := p.update(ctx, id, func(r *record) error {
-		// Two requests at one moment are two.
-		asked = latest(wall(time.Now()), r.RequestedAt.Add(time.Nanosecond))
+		// Two requests at one moment are two, and the keeper's clock may be ahead.
+		asked = latest(wall(time.Now()), latest(r.RequestedAt, r.CheckedAt).Add(time.Nanosecond))
 		r.RequestedAt = asked
 		return nil
 	})
@@ -170,33 +171,54 @@ func (p *Pool) request(ctx context.Context, id string) (time.Time, error) {
 }
 
 // Resync has the monitor's keeper ask Entra and the directory about the account
-// and its grant, waits for the outcome, and returns the status. It needs a
-// running pool, here or elsewhere on the store, and gives up when ctx ends.
+// and its grant, waits for the outcome, and returns the status. The keeper may be
+// another process of the store; where there is none, this one asks. It gives up
+// when ctx ends.
+//
+// If they could not be asked, the error matches [presence.ErrUnavailable], and
+// the status is what was known before. A monitor whose record cannot be read
+// ([ErrUnreadableRecord]), or that belongs to another application
+// ([ErrUpdateNeeded]), is not asked about.
 func (p *Pool) Resync(ctx context.Context, principalName string) (MonitorStatus, error) {
 	const operation = "resync"
 	r, err := p.find(ctx, operation, principalName)
 	if err != nil {
 		return MonitorStatus{}, err
 	}
-	asked, err := p.request(ctx, r.id)
-	if err == nil {
-		err = p.await(ctx, func() bool {
-			now := p.records[r.id]
-			return now == nil || !now.CheckedAt.Before(asked)
-		})
+	asked := time.Time{}
+	switch {
+	case r.broken == nil && r.Leaving:
+		err = ErrUnknownMonitor
+	case r.broken == nil && r.Application != p.Application():
+		err = ErrUpdateNeeded
+	default:
+		asked, err = p.request(ctx, r.id)
 	}
-	if err != nil {
-		return MonitorStatus{}, &Error{operation, principalName, err}
+	if err == nil {
+		err = p.attend(ctx, r.id, func() bool {
+			now := p.records[r.id]
+			return now == nil || now.broken != nil || now.Leaving || now.Application != p.application || !now.CheckedAt.Before(asked)
+		}, func(ctx context.Context, k *keeper) { k.lookOnce(ctx) })
 	}
 	p.publishNow(r.id)
-	if s, ok := p.Snapshot().Monitor(principalName); ok {
-		return s, nil
+	status, ok := p.Snapshot().Monitor(r.PrincipalName)
+	switch now := p.record(r.id); {
+	case err != nil:
+	case !ok || now == nil:
+		err = ErrUnknownMonitor
+	case now.CheckFailure != "":
+		err = fmt.Errorf("%w: %s", presence.ErrUnavailable, now.CheckFailure)
 	}
-	return MonitorStatus{}, &Error{operation, principalName, ErrUnknownMonitor}
+	if err != nil {
+		return status, &Error{operation, principalName, err}
+	}
+	return status, nil
 }
 
-// await blocks until the condition holds. It is called with mu held.
-func (p *Pool) await(ctx context.Context, condition func() bool) error {
+// attend blocks until the monitor's keeper, wherever it runs, has brought about
+// a condition, which is called with mu held. While this pool does not run, and
+// nobody else keeps the monitor, it takes the lease and does it here.
+func (p *Pool) attend(ctx context.Context, id string, condition func() bool, do func(context.Context, *keeper)) error {
 	for {
 		p.mu.Lock()
 		holds, changed, running := condition(), p.changed, p.running
@@ -204,21 +226,56 @@ func (p *Pool) await(ctx context.Context, condition func() bool) error {
 		if holds {
 			return nil
 		}
+		pause := p.opts.LeaseTime / 10
 		if !running {
-			// Nobody watches the store here: what others do is not seen.
-			return ErrNotRunning
+			var err error
+			if pause, err = p.standIn(ctx, id, do); err != nil {
+				return err
+			}
 		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-changed:
+		case <-timer.C:
 		case <-ctx.Done():
+			timer.Stop()
 			return context.Cause(ctx)
+		}
+		timer.Stop()
+		if !running {
+			// Nobody follows the store here.
+			if err := p.load(ctx, prefixMonitors+id); err != nil {
+				return err
+			}
 		}
 	}
 }
 
+// standIn does a keeper's work once, if nobody keeps the monitor, and returns how
+// long to wait before looking again.
+func (p *Pool) standIn(ctx context.Context, id string, do func(context.Context, *keeper)) (pause time.Duration, err error) {
+	k := p.keeperOf(id)
+	lease, err := k.acquire(ctx)
+	var held *HeldError
+	switch {
+	case errors.As(err, &held):
+		return min(k.patience(err), time.Second), nil
+	case err != nil:
+		return 0, err
+	}
+	k.note(lease, nil)
+	defer k.release(ctx)
+	bounded, cancel := context.WithTimeout(ctx, p.opts.LeaseTime*2/3)
+	defer cancel()
+	do(bounded, k)
+	_, _, failure := k.snapshot()
+	return 0, failure.err
+}
+
 // Delete takes a monitor out of the pool: its subscription is deleted, others
-// take over its users, and the store forgets it. It needs a running pool, and
-// waits until its keeper has done so or ctx ends; what has begun goes on.
+// take over its users, and the store forgets it. It waits until the monitor's
+// keeper, here or in another process, has done so, or ctx ends; what has begun
+// goes on. Where nobody keeps the monitor, it is done here.
 //
 // Where the subscription cannot be deleted, because the secret has expired, say,
 // it lapses within the hour.
@@ -228,12 +285,6 @@ func (p *Pool) Delete(ctx context.Context, principalName string) error {
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	running := p.running
-	p.mu.Unlock()
-	if !running {
-		return &Error{operation, principalName, ErrNotRunning}
-	}
 	_, err = p.replace(ctx, r.id, func(r *record) error {
 		if r.Leaving {
 			return errUnchanged
@@ -242,7 +293,11 @@ func (p *Pool) Delete(ctx context.Context, principalName string) error {
 		return nil
 	})
 	if err == nil {
-		err = p.await(ctx, func() bool { return p.records[r.id] == nil })
+		err = p.attend(ctx, r.id, func() bool { return p.records[r.id] == nil }, func(ctx context.Context, k *keeper) {
+			if r := p.record(k.id); r != nil {
+				k.leave(ctx, r)
+			}
+		})
 	}
 	if err != nil && !errors.Is(err, ErrUnknownMonitor) {
 		return &Error{operation, principalName, err}

@@ -23,7 +23,8 @@ type ApplicationChange struct {
 	Users int
 }
 
-// Application returns the application that the pool's monitors belong to.
+// Application returns the application that the pool's monitors belong to: that of
+// the store as soon as it has been read, which Run makes the configured one.
 func (p *Pool) Application() Application {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,10 +86,13 @@ func (p *Pool) SetApplication(ctx context.Context, to Application) (ApplicationC
 	return change, nil
 }
 
-// applyConfigured makes the application with which the pool was made the one of
-// the store.
+// applyConfigured makes the application with which the pool was made, or that was
+// set since, the one of the store.
 func (p *Pool) applyConfigured(ctx context.Context) error {
-	_, err := p.changeApplication(ctx, p.configured)
+	p.mu.Lock()
+	to := p.configured
+	p.mu.Unlock()
+	_, err := p.changeApplication(ctx, to)
 	return err
 }
 
@@ -103,10 +107,13 @@ func (p *Pool) changeApplication(ctx context.Context, to Application) (Applicati
 		change := p.previewLocked(from, to)
 		p.mu.Unlock()
 		if from == to && revision != 0 {
+			p.mu.Lock()
+			p.configured = to
+			p.mu.Unlock()
 			return change, nil
 		}
 		err := p.put(ctx, keyApplication, value, revision, func(written uint64) {
-			p.application, p.appRevision = to, written
+			p.application, p.appRevision, p.configured = to, written, to
 			p.pokeKeepersLocked()
 			p.planning.stale = true
 			p.announceLocked()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,6 +18,7 @@ type planning struct {
 	stale     bool // users or assignments have changed
 
 	leaderUntil time.Time // the planner's lease
+	askAt       time.Time // when to ask for that lease again
 	retryAt     time.Time // after a failed write
 	outageAt    time.Time // when most monitors failed last
 
@@ -109,21 +111,24 @@ func (p *Pool) candidatesLocked(now time.Time) ([]PlanMonitor, string) {
 		p.planning.outageAt = now
 	}
 	outage := now.Before(p.planning.outageAt.Add(p.opts.FailoverAfter))
-	var signature strings.Builder
-	fmt.Fprintf(&signature, "%d", p.planning.version)
+	signature := strconv.AppendUint(make([]byte, 0, 20+34*len(monitors)), p.planning.version, 10)
 	for i := range monitors {
 		m := &monitors[i]
 		m.Usable = p.usableLocked(m.ID, outage, now)
-		fmt.Fprintf(&signature, " %s:%t", m.ID, m.Usable)
+		usable := byte('-')
+		if m.Usable {
+			usable = '+'
+		}
+		signature = append(append(signature, usable), m.ID...)
 	}
-	return monitors, signature.String()
+	return monitors, string(signature)
 }
 
 // failingLocked reports whether something fails for the monitor, however short a
 // time.
 func (p *Pool) failingLocked(id string) bool {
 	if k := p.keepers[id]; k != nil {
-		if live, _, failure := k.snapshot(); live.Failures > 0 || failure.err != nil {
+		if k.failing() {
 			return true
 		}
 	}
@@ -151,24 +156,29 @@ func (p *Pool) usableLocked(id string, outage bool, now time.Time) bool {
 func (p *Pool) lead(ctx context.Context) bool {
 	now := time.Now()
 	p.mu.Lock()
-	until := p.planning.leaderUntil
+	until, askAt := p.planning.leaderUntil, p.planning.askAt
 	p.mu.Unlock()
-	if until.Sub(now) > p.opts.LeaseTime*2/3 {
-		return true
+	if now.Before(askAt) {
+		return leaseLeft(until, now) > 0
 	}
-	asking, cancel := context.WithTimeout(ctx, p.opts.LeaseTime/3)
-	defer cancel()
-	lease, err := p.store.Acquire(asking, leasePlanner, p.holder, p.opts.LeaseTime)
+	lease, err := p.store.Acquire(ctx, leasePlanner, p.holder, p.opts.LeaseTime)
 	var held *HeldError
-	if err != nil && !errors.As(err, &held) && p.noteStore(err) != nil {
+	now = time.Now()
+	p.mu.Lock()
+	switch {
+	case err == nil:
+		until, askAt = lease.Expires, now.Add(p.opts.LeaseTime/3)
+	case errors.As(err, &held):
+		until, askAt = time.Time{}, now.Add(min(p.opts.LeaseTime/3, max(time.Until(held.Expires), p.opts.LeaseTime/30)))
+	default:
+		askAt = now.Add(p.opts.LeaseTime / 10)
+	}
+	p.planning.leaderUntil, p.planning.askAt = until, askAt
+	p.mu.Unlock()
+	if err != nil && held == nil && p.noteStore(err) != nil {
 		p.log.WarnContext(ctx, "monitor: the store does not give the planner's lease", "error", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err == nil {
-		p.planning.leaderUntil = lease.Expires
-	}
-	return err == nil || held == nil && until.After(now)
+	return leaseLeft(until, now) > 0
 }
 
 // replan writes the assignments that differ from the plan, if this pool is the
@@ -176,9 +186,10 @@ func (p *Pool) lead(ctx context.Context) bool {
 func (p *Pool) replan(ctx context.Context) {
 	now := time.Now()
 	p.mu.Lock()
-	idle := !p.hasWanted || now.Before(p.planning.retryAt)
+	wanted, paused := p.hasWanted, now.Before(p.planning.retryAt)
 	p.mu.Unlock()
-	if !p.lead(ctx) || idle {
+	// Who was never told whom to watch must not keep another from planning.
+	if !wanted || !p.lead(ctx) || paused {
 		return
 	}
 	plan := p.currentPlan(now)
@@ -187,7 +198,7 @@ func (p *Pool) replan(ctx context.Context) {
 	for id, users := range plan.Assignments {
 		a, known := p.assignments[id]
 		switch {
-		case known && slices.Equal(a.users, users):
+		case known && sameUsers(a.users, users):
 		case len(users) < len(a.users):
 			losing = append(losing, id)
 		default:

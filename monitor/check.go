@@ -50,7 +50,7 @@ func (k *keeper) check(ctx context.Context, r *record) time.Duration {
 	}
 	// Nobody but this look finds out that an account without users is accepted
 	// again.
-	err := k.inspect(ctx, r, requested || refresh || r.GrantRefusal != nil)
+	err := k.inspect(ctx, r, k.account(), requested || refresh || r.GrantRefusal != nil)
 	a.served = r.RequestedAt
 	if err != nil {
 		a.notBefore = now.Add(5 * retryAfterFailure)
@@ -102,16 +102,21 @@ func (k *keeper) retry() {
 
 // inspect asks the directory and, if wished, uses the refresh token, and writes
 // what it learns. An error is one that may pass.
-func (k *keeper) inspect(ctx context.Context, r *record, refresh bool) error {
+func (k *keeper) inspect(ctx context.Context, r *record, account Account, refresh bool) error {
 	p := k.pool
 	bounded, cancel := context.WithTimeout(ctx, p.inspectTimeout())
 	defer cancel()
 	found, err := p.inspect(bounded, r.credentials())
-	account := k.account()
 	var grant Grant
 	var grantErr error
 	if refresh = refresh && account != nil; refresh {
 		grant, grantErr = account.Refresh(bounded)
+	}
+	passing := func(err error) error {
+		if err == nil || reasonOf(err) != "" {
+			return nil
+		}
+		return err
 	}
 	now := wall(time.Now())
 	_, writeErr := p.update(ctx, k.id, func(fresh *record) error {
@@ -130,32 +135,49 @@ func (k *keeper) inspect(ctx context.Context, r *record, refresh bool) error {
 		case !refresh:
 		case grantErr == nil:
 			fresh.GrantRefusal, fresh.RefreshedAt = nil, now
-			fresh.Scopes, fresh.Unneeded = grant.Scopes, grant.Unneeded
+			fresh.Scopes, fresh.Unneeded, fresh.Missing = grant.Scopes, grant.Unneeded, grant.Missing
 			if grant.GlobalAdministrator != nil {
 				fresh.GlobalAdministrator = grant.GlobalAdministrator
 			}
 		case newRefusal(grantErr, now) != nil:
 			fresh.GrantRefusal = newRefusal(grantErr, now)
 		}
-		if !r.RequestedAt.After(fresh.CheckedAt) {
-			if err != nil && reasonOf(err) == "" && (!refresh || grantErr != nil && reasonOf(grantErr) == "") {
-				return errUnchanged // nothing was learned
+		failed := errors.Join(passing(err), passing(grantErr))
+		fresh.CheckFailure = ""
+		if r.RequestedAt.After(fresh.CheckedAt) || r.RequestedAt.After(r.CheckedAt) {
+			// Who waits for the outcome shall see it, whatever it is.
+			fresh.CheckedAt = latest(fresh.CheckedAt, r.RequestedAt)
+			if failed != nil {
+				fresh.CheckFailure = failed.Error()
 			}
-			return nil
+		} else if passing(err) != nil && (!refresh || passing(grantErr) != nil) {
+			return errUnchanged // nothing was learned
 		}
-		// Who waits for the outcome shall see it, whatever it is.
-		fresh.CheckedAt = r.RequestedAt
 		return nil
 	})
-	passing := func(err error) error {
-		if err == nil || reasonOf(err) != "" {
-			return nil
-		}
-		return err
-	}
 	err = errors.Join(passing(err), passing(grantErr), writeErr)
 	if err != nil && ctx.Err() == nil {
 		p.log.WarnContext(ctx, "monitor: asking about the account failed and is repeated", "monitor", r.PrincipalName, "error", err)
 	}
 	return err
+}
+
+// lookOnce asks the directory, and uses the refresh token if there is one, for a
+// keeper that does nothing else.
+func (k *keeper) lookOnce(ctx context.Context) {
+	r := k.pool.record(k.id)
+	if r == nil {
+		return
+	}
+	var account Account
+	if r.ready() {
+		var err error
+		if account, err = k.open(r); err != nil {
+			k.fail(err)
+			return
+		}
+	}
+	if err := k.inspect(ctx, r, account, true); err != nil && ctx.Err() != nil {
+		k.fail(err)
+	}
 }

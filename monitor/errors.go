@@ -16,8 +16,6 @@ var (
 	ErrNotSetUp = errors.New("the monitor is not set up")
 	// ErrUpdateNeeded: the monitor belongs to another tenant or application.
 	ErrUpdateNeeded = errors.New("the monitor belongs to another tenant or application")
-	// ErrNotRunning: this needs [Pool.Run].
-	ErrNotRunning = errors.New("the pool is not running")
 	// ErrAccountNotFound: the tenant has no account with this user principal name.
 	ErrAccountNotFound = errors.New("the account does not exist")
 	// ErrAccountDisabled: the account is disabled.
@@ -92,7 +90,6 @@ func remedyOf(err error) string {
 		{ErrMonitorExists, "renew it with the new client secret, or delete it first"},
 		{ErrNotSetUp, "renew the monitor with a client secret"},
 		{ErrUpdateNeeded, "renew the monitor with a client secret of the present application, then authorize it"},
-		{ErrNotRunning, "start Run, or ask the process that runs the pool"},
 		{ErrAccountNotFound, "create the account in Entra, or check the user principal name"},
 		{ErrAccountDisabled, "enable the account in Entra"},
 		{ErrNoMail, "give the account a mail address in Entra"},

@@ -227,6 +227,13 @@ func (m *Monitor) Snapshot() SubscriptionSnapshot {
 	return snapshot
 }
 
+// failing reports whether the present step has failed.
+func (m *Monitor) failing() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.failures > 0
+}
+
 // condition names what the subscription is at.
 func (s *state) condition(running bool) Condition {
 	exists := s.subscription.ID != ""

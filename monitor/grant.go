@@ -55,10 +55,16 @@ func (p *Pool) refreshed(id string, r *refreshing) {
 func (p *Pool) refreshesUntil(id string) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r := p.refreshing[id]; r != nil {
+	r := p.refreshing[id]
+	if r == nil {
+		return time.Time{}
+	}
+	select {
+	case <-r.done:
+		return time.Time{}
+	default:
 		return r.until
 	}
-	return time.Time{}
 }
 
 // grantTokens are the refresh tokens that descend from one sign-in, for one

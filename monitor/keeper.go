@@ -14,13 +14,16 @@ import (
 type keeper struct {
 	pool *Pool
 	id   string
+	// name is the keeper as the holder of its lease. No other has it, not even
+	// where two processes were given one name by mistake.
+	name string
 	wake chan struct{} // holds one
 	stop context.CancelFunc
 	done chan struct{}
 
 	// Used by the keeper's goroutine alone.
-	agenda  agenda
-	failing bool // since this look began
+	agenda agenda
+	failed bool // something, since this look began
 
 	mu      sync.Mutex
 	lease   Lease // zero: not held
@@ -37,6 +40,7 @@ type upkeep struct {
 	monitor  *Monitor
 	account  Account
 	identity string
+	given    uint64 // the revision of the users that it was given; 0: none
 	cancel   context.CancelFunc
 	done     chan struct{}
 }
@@ -105,8 +109,7 @@ func (k *keeper) patience(err error) time.Duration {
 func (k *keeper) acquire(ctx context.Context) (Lease, error) {
 	p := k.pool
 	lasts := max(p.opts.LeaseTime, time.Until(p.refreshesUntil(k.id)))
-	lease, err := p.store.Acquire(ctx, leaseKeeper+k.id, p.holder, lasts)
-	return lease, err
+	return p.store.Acquire(ctx, leaseKeeper+k.id, k.name, lasts)
 }
 
 // note remembers who keeps the monitor, or why nobody can tell.
@@ -218,7 +221,7 @@ func (k *keeper) release(ctx context.Context) {
 	p := k.pool
 	k.mu.Lock()
 	k.lease = Lease{}
-	if k.holder == p.holder {
+	if k.holder == k.name {
 		k.holder = ""
 	}
 	k.mu.Unlock()
@@ -227,18 +230,26 @@ func (k *keeper) release(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.LeaseTime/3)
 	defer cancel()
-	if err := p.store.Release(ctx, leaseKeeper+k.id, p.holder); err != nil {
+	if err := p.store.Release(ctx, leaseKeeper+k.id, k.name); err != nil {
 		p.log.WarnContext(ctx, "monitor: the lease could not be released; it ends by itself", "monitor_id", k.id, "error", err)
 	}
 }
 
 // fail notes why the monitor is not kept as it should be.
 func (k *keeper) fail(err error) {
-	k.failing = true
+	k.failed = true
 	k.mu.Lock()
 	k.noWork.note(err)
 	k.mu.Unlock()
 	k.pool.poke()
+}
+
+// failing reports whether the present step fails, or the monitor is not kept.
+func (k *keeper) failing() bool {
+	k.mu.Lock()
+	u, failing := k.running, k.noLease.err != nil || k.noWork.err != nil
+	k.mu.Unlock()
+	return failing || u != nil && u.monitor.failing()
 }
 
 // snapshot returns the subscription as it is, the zero value where it is not

@@ -111,12 +111,20 @@ func (p *Pool) decode(entries []Entry) decoded {
 			r := decodeRecord(e, p.sealer)
 			d.records[r.id] = r
 		case strings.HasPrefix(e.Key, prefixUsers):
+			id := strings.TrimPrefix(e.Key, prefixUsers)
+			p.mu.Lock()
+			known, ok := p.assignments[id]
+			p.mu.Unlock()
+			if ok && known.revision == e.Revision {
+				d.assignments[id] = known
+				continue
+			}
 			a, err := decodeUsers(e)
 			if err != nil {
 				// The plan will write it anew; its users are placed again.
 				p.log.Error("monitor: whom a monitor watches cannot be read and is planned anew", "key", e.Key, "error", err)
 			}
-			d.assignments[strings.TrimPrefix(e.Key, prefixUsers)] = a
+			d.assignments[id] = a
 		case e.Key == keyApplication:
 			d.appRevision = e.Revision
 			if err := json.Unmarshal(e.Value, &d.application); err != nil {
@@ -283,8 +291,10 @@ func (p *Pool) find(ctx context.Context, operation, principalName string) (*reco
 		return nil, &Error{operation, principalName, err}
 	}
 	// Without Run nobody follows what other processes do.
-	if err := p.load(ctx, ""); err != nil {
-		return nil, &Error{operation, principalName, err}
+	for _, key := range []string{keyApplication, prefixMonitors} {
+		if err := p.load(ctx, key); err != nil {
+			return nil, &Error{operation, principalName, err}
+		}
 	}
 	for _, id := range []string{monitorID(principalName), principalName} {
 		if r := p.record(id); r != nil {

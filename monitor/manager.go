@@ -16,6 +16,11 @@ import (
 // that it could not begin: the store cannot be read, or the key does not fit it
 // ([ErrWrongKey]). After it returned it may be called again.
 //
+// Until the first call of [Pool.SetUsers] the monitors go on watching whom the
+// store says, so that a restart loses nothing. A process that only manages
+// monitors need not run, and should not: two notification URLs on one store would
+// replace each other's subscriptions.
+//
 // Once it has begun nothing but ctx ends it: what fails is repeated, told as an
 // event and shown in the [Snapshot].
 func (p *Pool) Run(ctx context.Context) error {
@@ -24,15 +29,18 @@ func (p *Pool) Run(ctx context.Context) error {
 		p.mu.Unlock()
 		return ErrRunning
 	}
-	p.running = true
+	p.running, p.applied = true, false
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
 		p.running = false
+		// They settle anew, as of a process that has just started.
+		clear(p.published)
 		p.announceLocked()
 		p.mu.Unlock()
 	}()
-	if err := p.open(ctx); err != nil {
+	err := p.open(ctx)
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -101,11 +109,25 @@ func (p *Pool) manage(ctx context.Context) {
 		select {
 		case <-timer.C:
 		case <-p.wake:
+			// One step of one monitor wakes several times: look once.
+			timer.Reset(gather)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			select {
+			case <-p.wake:
+			default:
+			}
 		case <-ctx.Done():
 		}
 		timer.Stop()
 	}
 }
+
+// gather is for how long wake-ups are collected: nobody waits for a look, and
+// each goes over all monitors.
+const gather = 20 * time.Millisecond
 
 // look does what there is to do, and returns when to look again although nothing
 // happens.
@@ -117,7 +139,7 @@ func (p *Pool) look(ctx context.Context, now time.Time) (next time.Time) {
 		}
 	}()
 	if !p.reload(ctx) {
-		next = now.Add(time.Second)
+		next = now.Add(p.opts.LeaseTime / 10)
 	}
 	p.employ(ctx)
 	for _, at := range []time.Time{p.publish(ctx, now), p.watchFeatureSecret(ctx, now)} {
@@ -156,12 +178,21 @@ func (p *Pool) reload(ctx context.Context) bool {
 			for _, left := range keys[i:] {
 				p.dirty[left] = true
 			}
+			told := p.unreadable
+			p.unreadable = true
 			p.mu.Unlock()
-			if ctx.Err() == nil {
-				p.log.ErrorContext(ctx, "monitor: the store cannot be read; the monitors go on with what is known", "error", err)
+			if ctx.Err() == nil && !told {
+				p.log.ErrorContext(ctx, "monitor: the store cannot be read; the monitors go on with what is known for as long as their leases last", "error", err)
 			}
 			return false
 		}
+	}
+	p.mu.Lock()
+	was := p.unreadable
+	p.unreadable = false
+	p.mu.Unlock()
+	if was {
+		p.log.InfoContext(ctx, "monitor: the store can be read again")
 	}
 	return true
 }
@@ -193,9 +224,15 @@ func (p *Pool) employ(ctx context.Context) {
 	}
 }
 
+// keeperOf returns a keeper that does not run.
+func (p *Pool) keeperOf(id string) *keeper {
+	return &keeper{pool: p, id: id, name: uniqueHolder(p.opts.Holder), wake: make(chan struct{}, 1)}
+}
+
 func (p *Pool) newKeeper(ctx context.Context, id string) *keeper {
 	ctx, stop := context.WithCancel(ctx)
-	k := &keeper{pool: p, id: id, wake: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	k := p.keeperOf(id)
+	k.stop, k.done = stop, make(chan struct{})
 	go func() {
 		defer p.poke()
 		k.run(ctx)
@@ -221,7 +258,7 @@ func (p *Pool) stopKeepers() {
 func (p *Pool) abdicate(ctx context.Context) {
 	p.mu.Lock()
 	leads := p.planning.leaderUntil.After(time.Now())
-	p.planning.leaderUntil = time.Time{}
+	p.planning.leaderUntil, p.planning.askAt = time.Time{}, time.Time{}
 	p.mu.Unlock()
 	if !leads {
 		return

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,14 +26,13 @@ type Pool struct {
 	opts       PoolOptions
 	log        *slog.Logger
 	metrics    *metrics
-	// holder is the name of the pool for leases: no other has it, even where two
-	// processes were given one name by mistake.
-	holder string
-	wake   chan struct{} // holds one: the manager has something to look at
+	holder     string        // of the planner's lease
+	wake       chan struct{} // holds one: the manager has something to look at
 
 	mu          sync.Mutex
 	running     bool
 	ready       bool // the store has been read once
+	applied     bool // the configured application is the store's
 	application Application
 	appRevision uint64
 	records     map[string]*record // by id; never changed in place
@@ -46,6 +44,7 @@ type Pool struct {
 	refreshing  map[string]*refreshing // by id
 	published   map[string]*publication
 	storeErr    error // why the store could not be read or written last
+	unreadable  bool  // the store, when it was to be read last
 	feature     featureSecret
 
 	wanted    []string // sorted, distinct
@@ -78,7 +77,12 @@ func NewPool(app Application, notificationURL string, deps Dependencies, opts *P
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("monitor: new pool: %w", err)
 	}
+	var feature featureSecret
+	if !o.FeatureSecret.IsZero() {
+		feature.unknown = "no monitor of this process has asked for it yet"
+	}
 	return &Pool{
+		feature:     feature,
 		configured:  app,
 		application: app,
 		url:         notificationURL,
@@ -90,7 +94,7 @@ func NewPool(app Application, notificationURL string, deps Dependencies, opts *P
 		opts:        o,
 		log:         o.Logger.With("pool", o.Holder),
 		metrics:     instruments,
-		holder:      o.Holder + "/" + strings.ToLower(rand.Text()),
+		holder:      uniqueHolder(o.Holder),
 		wake:        make(chan struct{}, 1),
 		records:     make(map[string]*record),
 		assignments: make(map[string]assignment),
@@ -132,22 +136,25 @@ func (p *Pool) announceLocked() {
 // open reads the store if nobody has yet, and makes sure that the key fits.
 func (p *Pool) open(ctx context.Context) error {
 	p.mu.Lock()
-	ready := p.ready
+	ready, apply := p.ready, p.running && !p.applied
 	p.mu.Unlock()
-	if ready {
-		return nil
+	if !ready {
+		if err := p.checkKey(ctx); err != nil {
+			return err
+		}
+		if err := p.load(ctx, ""); err != nil {
+			return err
+		}
 	}
-	if err := p.checkKey(ctx); err != nil {
-		return err
-	}
-	if err := p.load(ctx, ""); err != nil {
-		return err
-	}
-	if err := p.applyConfigured(ctx); err != nil {
-		return err
+	if apply {
+		// Only Run does: a program that lists the monitors of a store, and was
+		// given a wrong tenant id, must not stop them.
+		if err := p.applyConfigured(ctx); err != nil {
+			return err
+		}
 	}
 	p.mu.Lock()
-	p.ready = true
+	p.ready, p.applied = true, p.applied || apply
 	p.mu.Unlock()
 	return nil
 }

@@ -58,7 +58,7 @@ func (p *Pool) publish(ctx context.Context, now time.Time) (next time.Time) {
 func (p *Pool) publishNow(id string) {
 	p.mu.Lock()
 	var events []Event
-	if r := p.records[id]; r != nil {
+	if r := p.records[id]; r != nil && p.running {
 		events, _ = p.publishLocked(r, time.Now(), 0)
 	}
 	p.mu.Unlock()

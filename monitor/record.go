@@ -47,19 +47,23 @@ type record struct {
 
 	// GrantID names the sign-in that the refresh token descends from; empty
 	// before the first.
-	GrantID             string    `json:"grantId,omitempty"`
-	AuthorizedAt        time.Time `json:"authorizedAt,omitzero"`
-	RefreshedAt         time.Time `json:"refreshedAt,omitzero"`
-	Scopes              []string  `json:"scopes,omitempty"`
-	Unneeded            []string  `json:"unneeded,omitempty"`
-	GlobalAdministrator *bool     `json:"globalAdministrator,omitempty"`
+	GrantID      string    `json:"grantId,omitempty"`
+	AuthorizedAt time.Time `json:"authorizedAt,omitzero"`
+	RefreshedAt  time.Time `json:"refreshedAt,omitzero"`
+	Scopes       []string  `json:"scopes,omitempty"`
+	Unneeded     []string  `json:"unneeded,omitempty"`
+	// Missing are permissions that the grant has lost since the sign-in.
+	Missing             []string `json:"missing,omitempty"`
+	GlobalAdministrator *bool    `json:"globalAdministrator,omitempty"`
 	// GrantRefusal is why Entra refuses the grant, and SecretRefusal why it
 	// refuses the client secret, until it accepts them again.
 	GrantRefusal  *refusal `json:"grantRefusal,omitempty"`
 	SecretRefusal *refusal `json:"secretRefusal,omitempty"`
 
 	// CheckedAt is when the directory was last asked, and the rest what it said.
-	CheckedAt       time.Time     `json:"checkedAt,omitzero"`
+	CheckedAt time.Time `json:"checkedAt,omitzero"`
+	// CheckFailure is why it did not answer when somebody waited for it last.
+	CheckFailure    string        `json:"checkFailure,omitempty"`
 	Account         *accountFacts `json:"account,omitempty"`
 	SecretExpiresAt time.Time     `json:"secretExpiresAt,omitzero"`
 	// SecretUnknown says why the end of the secret is not known.
@@ -236,7 +240,7 @@ func (r *record) identity() string {
 
 // dropGrant forgets the sign-in and what came of it.
 func (r *record) dropGrant() {
-	r.GrantID, r.Scopes, r.Unneeded, r.GlobalAdministrator = "", nil, nil, nil
+	r.GrantID, r.Scopes, r.Unneeded, r.Missing, r.GlobalAdministrator = "", nil, nil, nil, nil
 	r.AuthorizedAt, r.RefreshedAt = time.Time{}, time.Time{}
 	r.GrantRefusal, r.SignInFailure = nil, nil
 	r.secrets.RefreshToken = presence.Secret{}

@@ -123,7 +123,7 @@ func (m *Monitor) remember(ctx context.Context) {
 // it was not asked.
 func (m *Monitor) adopt(ctx context.Context, expiresAt time.Time) error {
 	m.mu.Lock()
-	r, users, fits := m.state.remembered, slices.Clone(m.state.users), m.state.watchedByRemembered()
+	r, users, fits := m.state.remembered, m.state.users, m.state.watchedByRemembered()
 	m.mu.Unlock()
 	if !fits {
 		// The users have changed since this was planned.

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -71,7 +72,7 @@ func (m *Monitor) lifecycle(r *route, l presence.Lifecycle) {
 	case presence.SubscriptionRemoved:
 		m.state.removed = true
 	case presence.NotificationsMissed:
-		gap = m.state.subscription.UserIDs
+		gap = slices.Clone(m.state.subscription.UserIDs)
 	}
 	m.poke()
 	m.mu.Unlock()

@@ -105,7 +105,12 @@ func (p *Pool) SignInHandler() http.Handler {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		if err := r.ParseForm(); err != nil {
-			http.Error(w, "The form cannot be read.", http.StatusBadRequest)
+			status := http.StatusBadRequest
+			var large *http.MaxBytesError
+			if errors.As(err, &large) {
+				status = http.StatusRequestEntityTooLarge
+			}
+			http.Error(w, "The form cannot be read.", status)
 			return
 		}
 		header := w.Header()
@@ -286,7 +291,11 @@ func cut(name string) string {
 // looks at the monitor and not at the browser.
 func (p *Pool) refuseSignIn(ctx context.Context, id string, cause error) {
 	_, err := p.update(ctx, id, func(r *record) error {
-		r.SignInFailure = &signInFailure{At: wall(time.Now()), Text: (&Error{Operation: "sign in", Err: cause}).Error()}
+		text := cause.Error()
+		if remedy := remedyOf(cause); remedy != "" {
+			text += ": " + remedy
+		}
+		r.SignInFailure = &signInFailure{At: wall(time.Now()), Text: strings.TrimRight(text, ".")}
 		return nil
 	})
 	if err != nil {

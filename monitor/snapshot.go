@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 	"strings"
 	"time"
@@ -78,14 +79,17 @@ func (p *Pool) Snapshot() Snapshot {
 func (p *Pool) statusLocked(r *record, now time.Time) MonitorStatus {
 	f, holder := p.factsLocked(r)
 	m := f.status(now)
-	m.Keeper, m.Here = holderName(holder), holder == p.holder
+	m.Keeper = holderName(holder)
+	if k := p.keepers[r.id]; k != nil {
+		m.Here = holder == k.name
+	}
 	m.Users = len(p.assignments[r.id].users)
 	if watches, users := f.subscribed(now); watches {
 		if m.Subscribed = users; users == 0 {
 			m.Subscribed = m.Users // another process's, which says no more
 		}
 	}
-	if shown := p.published[r.id]; shown != nil {
+	if shown := p.published[r.id]; shown != nil && p.running {
 		m.State, m.Since, m.Sentence = shown.state, shown.since, shown.sentence
 	} else {
 		m.State, m.Sentence, _ = derive(now, f)
@@ -96,6 +100,9 @@ func (p *Pool) statusLocked(r *record, now time.Time) MonitorStatus {
 	}
 	return m
 }
+
+// uniqueHolder returns a holder of leases with this name.
+func uniqueHolder(name string) string { return name + "/" + strings.ToLower(rand.Text()) }
 
 // holderName returns the [PoolOptions.Holder] of a lease's holder.
 func holderName(holder string) string {

@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -215,10 +216,14 @@ func (r *record) secretTrouble(now time.Time) string {
 }
 
 func (r *record) consentTrouble() string {
-	if !r.GrantRefusal.of(refusedConsent) {
+	switch {
+	case r.GrantRefusal.of(refusedConsent):
+		return "A permission has not been consented to: " + r.GrantRefusal.Text + "."
+	case len(r.Missing) > 0:
+		return "Permissions that the monitor needs were taken away: " + strings.Join(r.Missing, ", ") + ". Let an administrator of the tenant grant consent to them, then authorize the monitor again."
+	default:
 		return ""
 	}
-	return "A permission has not been consented to: " + r.GrantRefusal.Text + "."
 }
 
 // accountTrouble says why the account cannot be a monitor.
@@ -269,7 +274,8 @@ type MonitorStatus struct {
 	// PrincipalName is the account. Where the record cannot be read, it may be
 	// the monitor's key in the store.
 	PrincipalName string
-	// State is the debounced state, Since when it holds.
+	// State is the debounced state, Since when it holds as far as this process
+	// has seen: zero before Run has.
 	State State
 	Since time.Time
 	// Sentence says what is the matter and what to do, for an administrator.

@@ -15,10 +15,10 @@ import (
 // create makes a subscription for the users that are wanted now.
 func (m *Monitor) create(ctx context.Context) {
 	m.mu.Lock()
-	users := slices.Clone(m.state.users)
+	users := m.state.users // never changed in place
 	m.mu.Unlock()
 	req := presence.SubscriptionRequest{
-		UserIDs:         users,
+		UserIDs:         slices.Clone(users),
 		NotificationURL: m.url,
 		LifecycleURL:    m.opts.LifecycleURL,
 		ClientState:     presence.NewSecret(rand.Text()),
@@ -53,6 +53,8 @@ func (m *Monitor) create(ctx context.Context) {
 		return
 	}
 	inUse = true
+	// Those that were asked for, in our order.
+	sub.UserIDs = users
 	now := time.Now()
 	remembered := Remembered{
 		SubscriptionID: sub.ID, ClientState: req.ClientState, NotificationURL: m.url, Users: UsersDigest(users),
@@ -77,8 +79,6 @@ func (m *Monitor) post(ctx context.Context, req *presence.SubscriptionRequest) (
 	if err == nil && sub.ID == "" {
 		err = errors.New("monitor: create subscription: the answer has no subscription id")
 	}
-	// The users are those that were asked for, in our order.
-	sub.UserIDs = req.UserIDs
 	sub.ExpiresAt = m.end(sub.ExpiresAt, req.ExpiresAt)
 	return sub, err
 }
@@ -167,7 +167,7 @@ func (m *Monitor) use(ctx context.Context, r *route, kind EventKind, take func(*
 	case kind == EventCreated:
 		kind = EventRecreated
 	}
-	m.contain(ctx, "Sink.TeamsGap", func() { m.sink.TeamsGap(reason, sub.UserIDs...) })
+	m.contain(ctx, "Sink.TeamsGap", func() { m.sink.TeamsGap(reason, slices.Clone(sub.UserIDs)...) })
 	m.emit(ctx, Event{Kind: kind, SubscriptionID: sub.ID, Users: len(sub.UserIDs), Reason: reason, ExpiresAt: sub.ExpiresAt, NextAt: renewAt})
 }
 

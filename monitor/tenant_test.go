@@ -207,9 +207,30 @@ type tenantSession struct {
 	until       atomic.Int64
 }
 
+// Refresh goes on when its caller gives up, like that of package graph.
 func (s *tenantSession) Refresh(ctx context.Context) (Grant, error) {
-	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+	var (
+		grant Grant
+		err   error
+	)
+	done := make(chan struct{})
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	go func() {
+		defer close(done)
+		defer cancel()
+		s.turn <- struct{}{}
+		defer func() { <-s.turn }()
+		grant, err = s.refresh(detached)
+	}()
+	select {
+	case <-done:
+		return grant, err
+	case <-ctx.Done():
+		return Grant{}, ctx.Err()
+	}
+}
+
+func (s *tenantSession) refresh(ctx context.Context) (Grant, error) {
 	t, name := s.tenant, s.credentials.PrincipalName
 	current, err := s.tokens.Current(ctx)
 	if err != nil {

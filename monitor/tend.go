@@ -14,14 +14,14 @@ import (
 // tend does what is to be done now, and returns for how long there is nothing.
 func (k *keeper) tend(ctx context.Context) (wait time.Duration) {
 	p := k.pool
-	k.failing = false
+	k.failed = false
 	defer func() {
 		if v := recover(); v != nil {
 			p.log.ErrorContext(ctx, "monitor: looking after a monitor panicked", "monitor_id", k.id, "panic", secret.PanicText(v), "stack", string(debug.Stack()))
 			k.fail(fmt.Errorf("looking after it panicked with %s", secret.PanicText(v)))
 			wait = retryAfterFailure
 		}
-		if !k.failing {
+		if !k.failed {
 			k.mu.Lock()
 			k.noWork.note(nil)
 			k.mu.Unlock()
@@ -79,15 +79,16 @@ func (k *keeper) ensure(ctx context.Context, r *record) {
 	p.mu.Lock()
 	a, planned := p.assignments[k.id]
 	p.mu.Unlock()
-	if planned {
+	if planned && running.given != a.revision {
 		running.monitor.SetUsers(a.users)
+		running.given = a.revision
 	}
 }
 
 // begin starts the upkeep of the subscription.
 func (k *keeper) begin(ctx context.Context, r *record) (*upkeep, error) {
 	p := k.pool
-	account, err := p.entra.Open(r.credentials(), &grantTokens{k, r.GrantID})
+	account, err := k.open(r)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +110,11 @@ func (k *keeper) begin(ctx context.Context, r *record) (*upkeep, error) {
 	k.running = u
 	k.mu.Unlock()
 	return u, nil
+}
+
+// open returns the account as it acts by the present grant.
+func (k *keeper) open(r *record) (Account, error) {
+	return k.pool.entra.Open(r.credentials(), &grantTokens{k, r.GrantID})
 }
 
 // end stops the upkeep, with or without its subscription, and waits for it.
@@ -214,7 +220,7 @@ func (k *keeper) dismiss(ctx context.Context, r *record) {
 }
 
 func (k *keeper) deleteRemembered(ctx context.Context, r *record) error {
-	account, err := k.pool.entra.Open(r.credentials(), &grantTokens{k, r.GrantID})
+	account, err := k.open(r)
 	if err != nil {
 		return err
 	}
