@@ -175,7 +175,7 @@ func (p *Pool) lead(ctx context.Context) bool {
 	}
 	p.planning.leaderUntil, p.planning.askAt = until, askAt
 	p.mu.Unlock()
-	if err != nil && held == nil && p.noteStore(err) != nil {
+	if err != nil && held == nil && p.noteStore(&p.storeFaults.read, err) != nil {
 		p.log.WarnContext(ctx, "monitor: the store does not give the planner's lease", "error", err)
 	}
 	return leaseLeft(until, now) > 0

@@ -8,16 +8,19 @@ import (
 	"strings"
 )
 
+// storeFaults are why the store could not be read and written last.
+type storeFaults struct{ read, write error }
+
 // noteStore remembers whether the store works.
-func (p *Pool) noteStore(err error) error {
+func (p *Pool) noteStore(fault *error, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
-		p.storeErr = nil
+		*fault = nil
 		return nil
 	}
 	if !errors.Is(err, ErrRevision) && !errors.Is(err, context.Canceled) {
-		p.storeErr = err
+		*fault = err
 	}
 	return fmt.Errorf("monitor: store: %w", err)
 }
@@ -72,7 +75,7 @@ func (p *Pool) load(ctx context.Context, key string) error {
 	began := p.order.begin()
 	p.mu.Unlock()
 	entries, err := p.store.List(ctx, key)
-	if err = p.noteStore(err); err != nil {
+	if err = p.noteStore(&p.storeFaults.read, err); err != nil {
 		p.mu.Lock()
 		p.order.end()
 		p.mu.Unlock()
@@ -268,7 +271,7 @@ func (p *Pool) change(key string, write func() error, done func()) error {
 	p.mu.Lock()
 	began := p.order.begin()
 	p.mu.Unlock()
-	err := p.noteStore(write())
+	err := p.noteStore(&p.storeFaults.write, write())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {

@@ -43,8 +43,8 @@ type Pool struct {
 	keepers     map[string]*keeper
 	refreshing  map[string]*refreshing // by id
 	published   map[string]*publication
-	storeErr    error // why the store could not be read or written last
-	unreadable  bool  // the store, when it was to be read last
+	storeFaults storeFaults
+	unreadable  bool // the store, when it was to be read last
 	feature     featureSecret
 
 	wanted    []string // sorted, distinct
@@ -166,7 +166,7 @@ func (p *Pool) checkKey(ctx context.Context) error {
 		revision := uint64(0)
 		entries, err := p.store.List(ctx, keyCheck)
 		if err != nil {
-			return p.noteStore(err)
+			return p.noteStore(&p.storeFaults.read, err)
 		}
 		if len(entries) > 0 {
 			if _, err := p.sealer.Open(entries[0].Value, keyCheck); err != nil {
@@ -180,7 +180,7 @@ func (p *Pool) checkKey(ctx context.Context) error {
 		}
 		sealed := p.sealer.Seal([]byte("presencebridge"), keyCheck)
 		if _, err = p.store.Put(ctx, keyCheck, sealed, revision); err == nil || !errors.Is(err, ErrRevision) {
-			return p.noteStore(err)
+			return p.noteStore(&p.storeFaults.write, err)
 		}
 	}
 	return ErrRevision

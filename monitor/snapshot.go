@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +57,7 @@ func (p *Pool) Snapshot() Snapshot {
 	defer p.mu.Unlock()
 	s := Snapshot{
 		Application: p.application, Holder: p.opts.Holder, Running: p.running,
-		Planner: p.running && p.planning.leaderUntil.After(now), Err: p.storeErr,
+		Planner: p.running && p.planning.leaderUntil.After(now), Err: errors.Join(p.storeFaults.read, p.storeFaults.write),
 		Users: len(p.wanted), Overflow: slices.Clone(plan.Overflow), Unwatched: p.unwatchedLocked(plan),
 		Needed:                 MonitorsNeeded(len(p.wanted), p.opts.Monitor.Capacity) + p.opts.Spares,
 		FeatureSecretExpiresAt: p.feature.expiresAt, FeatureSecretUnknown: p.feature.unknown,

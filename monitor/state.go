@@ -193,8 +193,11 @@ func (f *facts) healthy(now time.Time) (state State, sentence string, next time.
 // subscribed reports whether a subscription is alive. Another process's is known
 // by what it has kept.
 func (f *facts) subscribed(now time.Time) (watches bool, users int) {
-	if f.live.SubscriptionID != "" {
+	switch {
+	case f.live.SubscriptionID != "":
 		return true, f.live.Subscribed
+	case f.failure.err != nil:
+		return false, 0 // nobody can tell who hears its notifications
 	}
 	return f.live.Condition == "" && f.record.Subscription != nil && f.record.Subscription.ExpiresAt.After(now), 0
 }

@@ -21,39 +21,53 @@ type tenant struct {
 	mu       sync.Mutex
 	accounts map[string]*tenantAccount // by principal name
 	secrets  map[string]ClientSecret   // by value
+	belongs  map[string]Application    // whose secret it is, if not testApplication's
 	gone     map[string]error          // refused secrets
 	signIns  map[string]string         // verifier by state
-	tokens   map[string]string         // account by refresh token
+	tokens   map[string]tenantToken    // by refresh token
 	// breakdown, if set, is the error of every request.
 	breakdown error
 	latency   time.Duration
 
 	refreshing map[string]int // requests for a token under way, by account
 	overlaps   int
-	creates    int
-	deletes    int
-	renews     int
-	lists      int
-	inspects   int
-	gaps       []string // why a user was watched by two or none
+	// active are the sessions with requests under way, by account and
+	// application: two at a time are rivals.
+	active map[tenantKey]map[*tenantSession]int
+	rivals int
+	// refusals count the requests that were refused or not answered.
+	refusals int
+	creates  int
+	deletes  int
+	renews   int
+	redeemed int
+	lists    int
+	inspects int
 }
 
+type tenantKey struct {
+	name string
+	app  Application
+}
+
+type tenantToken tenantKey
+
 type tenantAccount struct {
-	user         presence.TeamsUser
-	missing      bool
-	admin        bool
-	refused      error // why it gets no token
-	subscription *presence.Subscription
-	endsAt       time.Time
-	watchedFrom  time.Time
-	failing      error // what subscriptions are answered
-	refreshes    int
+	user          presence.TeamsUser
+	missing       bool
+	admin         bool
+	refused       error // why it gets no token
+	subscriptions map[Application]*presence.Subscription
+	failing       error    // what subscriptions are answered
+	unconsented   []string // required permissions that it has not granted
+	refreshes     int
 }
 
 func newTenant() *tenant {
 	return &tenant{
 		accounts: map[string]*tenantAccount{}, secrets: map[string]ClientSecret{}, gone: map[string]error{},
-		signIns: map[string]string{}, tokens: map[string]string{}, refreshing: map[string]int{}, latency: 50 * time.Millisecond,
+		belongs: map[string]Application{}, active: map[tenantKey]map[*tenantSession]int{},
+		signIns: map[string]string{}, tokens: map[string]tenantToken{}, refreshing: map[string]int{}, latency: 50 * time.Millisecond,
 	}
 }
 
@@ -76,6 +90,8 @@ var (
 	errTenantConsent       = &entraError{"consent missing", []error{presence.ErrConsentMissing, presence.ErrSignInRequired, presence.ErrForbidden}}
 	errTenantBlocked       = &entraError{"account blocked", []error{presence.ErrAccountBlocked, presence.ErrSignInRequired, presence.ErrUnauthorized}}
 	errTenantMFA           = &entraError{"second factor", []error{presence.ErrMFARequired, presence.ErrSignInRequired, presence.ErrUnauthorized}}
+	errTenantPolicy        = &entraError{"conditional access", []error{presence.ErrConditionalAccess, presence.ErrSignInRequired, presence.ErrUnauthorized}}
+	errTenantApplication   = &entraError{"application gone", []error{presence.ErrAppNotFound, presence.ErrUnauthorized}}
 	errTenantDown          = &entraError{"down", []error{presence.ErrUnavailable}}
 )
 
@@ -85,11 +101,34 @@ func (t *tenant) add(n int, ends time.Time) (principalName string, clientSecret 
 	value := fmt.Sprintf("%03d~secret-%d", n, n)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.accounts[principalName] = &tenantAccount{user: presence.TeamsUser{
+	t.accounts[principalName] = &tenantAccount{subscriptions: map[Application]*presence.Subscription{}, user: presence.TeamsUser{
 		ID: fmt.Sprintf("object-%d", n), PrincipalName: principalName, Mail: principalName, Enabled: true,
 	}}
 	t.secrets[value] = ClientSecret{KeyID: value[:3], Description: "bridge", Hint: value[:3], ExpiresAt: ends}
 	return principalName, presence.NewSecret(value)
+}
+
+// secret creates another client secret of an application.
+func (t *tenant) secret(value string, app Application, ends time.Time) presence.Secret {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.secrets[value] = ClientSecret{KeyID: value, Description: "bridge", Hint: value[:3], ExpiresAt: ends}
+	t.belongs[value] = app
+	return presence.NewSecret(value)
+}
+
+// refuse has a client secret refused from now on.
+func (t *tenant) refuse(value presence.Secret, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone[value.Reveal()] = err
+}
+
+// fail fails every request; nil ends that.
+func (t *tenant) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.breakdown = err
 }
 
 func (t *tenant) account(name string, change func(*tenantAccount)) {
@@ -109,17 +148,25 @@ func (t *tenant) sleep(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.breakdown != nil {
+		t.refusals++
+	}
 	return t.breakdown
 }
 
 // checkSecret says whether a client secret is accepted. Called with mu held.
-func (t *tenant) checkSecret(value presence.Secret) error {
+func (t *tenant) checkSecret(c Credentials) error {
+	value := c.ClientSecret
 	if err := t.gone[value.Reveal()]; err != nil {
 		return err
 	}
 	known, ok := t.secrets[value.Reveal()]
+	app, other := t.belongs[value.Reveal()]
+	if !other {
+		app = testApplication
+	}
 	switch {
-	case !ok:
+	case !ok || app != c.Application:
 		return errTenantSecret
 	case !known.ExpiresAt.After(time.Now()):
 		return errTenantSecretExpired
@@ -149,25 +196,26 @@ func (t *tenant) Redeem(ctx context.Context, c Credentials, callback url.Values,
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if callback.Get("error") != "" {
-		return Grant{}, errTenantConsent
+	if refused, ok := map[string]error{"consent": errTenantConsent, "mfa": errTenantMFA, "policy": errTenantPolicy, "blocked": errTenantBlocked}[callback.Get("error")]; ok {
+		return Grant{}, refused
 	}
 	if t.signIns[callback.Get("state")] != verifier.Reveal() {
 		return Grant{}, errors.New("entra: verifier mismatch")
 	}
-	if err := t.checkSecret(c.ClientSecret); err != nil {
+	if err := t.checkSecret(c); err != nil {
 		return Grant{}, err
 	}
+	t.redeemed++
 	a := t.accounts[callback.Get("code")]
 	if a.refused != nil {
 		return Grant{}, a.refused
 	}
 	admin := a.admin
 	token := rand.Text()
-	t.tokens[token] = a.user.PrincipalName
+	t.tokens[token] = tenantToken{a.user.PrincipalName, c.Application}
 	return Grant{
 		RefreshToken: presence.NewSecret(token), ObjectID: a.user.ID, TenantID: c.Application.TenantID, PrincipalName: a.user.PrincipalName,
-		Scopes: []string{"Presence.Read.All"}, GlobalAdministrator: &admin,
+		Scopes: []string{"Presence.Read.All"}, Missing: a.unconsented, GlobalAdministrator: &admin,
 	}, nil
 }
 
@@ -178,7 +226,7 @@ func (t *tenant) Inspect(ctx context.Context, c Credentials) (Inspection, error)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.inspects++
-	if err := t.checkSecret(c.ClientSecret); err != nil {
+	if err := t.checkSecret(c); err != nil {
 		return Inspection{}, err
 	}
 	var found Inspection
@@ -247,9 +295,9 @@ func (s *tenantSession) refresh(ctx context.Context) (Grant, error) {
 	t.refreshing[name]--
 	a := t.accounts[name]
 	if err == nil {
-		err = t.checkSecret(s.credentials.ClientSecret)
+		err = t.checkSecret(s.credentials)
 	}
-	if err == nil && t.tokens[current.Reveal()] != name {
+	if err == nil && t.tokens[current.Reveal()] != (tenantToken{name, s.credentials.Application}) {
 		err = errTenantSignIn
 	}
 	if err == nil {
@@ -260,20 +308,22 @@ func (s *tenantSession) refresh(ctx context.Context) (Grant, error) {
 		return Grant{}, err
 	}
 	next := rand.Text()
-	t.tokens[next] = name
+	t.tokens[next] = tenantToken{name, s.credentials.Application}
 	a.refreshes++
-	admin := a.admin
+	admin, missing := a.admin, a.unconsented
 	t.mu.Unlock()
 	if err := s.tokens.Rotated(ctx, current, presence.NewSecret(next)); err != nil {
 		return Grant{}, err
 	}
 	s.until.Store(time.Now().Add(time.Hour).UnixNano())
-	return Grant{Scopes: []string{"Presence.Read.All"}, GlobalAdministrator: &admin}, nil
+	return Grant{Scopes: []string{"Presence.Read.All"}, Missing: missing, GlobalAdministrator: &admin}, nil
 }
 
 // request is what every request of the account begins with: an access token that
 // is good for a while, and the time that the request takes.
-func (s *tenantSession) request(ctx context.Context) (*tenantAccount, error) {
+func (s *tenantSession) request(ctx context.Context) (account *tenantAccount, err error) {
+	s.enter()
+	defer func() { s.leave(err == nil) }()
 	if time.Until(time.Unix(0, s.until.Load())) < 45*time.Minute {
 		if _, err := s.Refresh(ctx); err != nil {
 			return nil, err
@@ -288,10 +338,36 @@ func (s *tenantSession) request(ctx context.Context) (*tenantAccount, error) {
 		s.tenant.mu.Unlock()
 		return nil, a.failing
 	}
-	if a.subscription != nil && !a.subscription.ExpiresAt.After(time.Now()) {
-		a.subscription = nil
+	if sub := a.subscriptions[s.credentials.Application]; sub != nil && !sub.ExpiresAt.After(time.Now()) {
+		delete(a.subscriptions, s.credentials.Application)
 	}
 	return a, nil // with mu held
+}
+
+// enter notes that a request of the account begins.
+func (s *tenantSession) enter() {
+	s.tenant.mu.Lock()
+	defer s.tenant.mu.Unlock()
+	key := tenantKey{s.credentials.PrincipalName, s.credentials.Application}
+	if s.tenant.active[key] == nil {
+		s.tenant.active[key] = map[*tenantSession]int{}
+	}
+	s.tenant.active[key][s]++
+	if len(s.tenant.active[key]) > 1 {
+		s.tenant.rivals++
+	}
+}
+
+// leave notes that it has ended. Called with mu held where the request succeeded.
+func (s *tenantSession) leave(held bool) {
+	if !held {
+		s.tenant.mu.Lock()
+		defer s.tenant.mu.Unlock()
+	}
+	key := tenantKey{s.credentials.PrincipalName, s.credentials.Application}
+	if s.tenant.active[key][s]--; s.tenant.active[key][s] == 0 {
+		delete(s.tenant.active[key], s)
+	}
 }
 
 func (s *tenantSession) CreateSubscription(ctx context.Context, req presence.SubscriptionRequest) (presence.Subscription, error) {
@@ -301,12 +377,12 @@ func (s *tenantSession) CreateSubscription(ctx context.Context, req presence.Sub
 	}
 	defer s.tenant.mu.Unlock()
 	s.tenant.creates++
-	if a.subscription != nil {
+	if a.subscriptions[s.credentials.Application] != nil {
 		return presence.Subscription{}, fmt.Errorf("create: %w", presence.ErrConflict)
 	}
-	a.subscription = &presence.Subscription{ID: rand.Text(), UserIDs: req.UserIDs, NotificationURL: req.NotificationURL, ExpiresAt: req.ExpiresAt}
-	a.watchedFrom = time.Now()
-	return *a.subscription, nil
+	sub := &presence.Subscription{ID: rand.Text(), UserIDs: req.UserIDs, NotificationURL: req.NotificationURL, ExpiresAt: req.ExpiresAt}
+	a.subscriptions[s.credentials.Application] = sub
+	return *sub, nil
 }
 
 func (s *tenantSession) RenewSubscription(ctx context.Context, id string, renewal presence.SubscriptionRenewal) (presence.Subscription, error) {
@@ -316,11 +392,12 @@ func (s *tenantSession) RenewSubscription(ctx context.Context, id string, renewa
 	}
 	defer s.tenant.mu.Unlock()
 	s.tenant.renews++
-	if a.subscription == nil || a.subscription.ID != id {
+	sub := a.subscriptions[s.credentials.Application]
+	if sub == nil || sub.ID != id {
 		return presence.Subscription{}, fmt.Errorf("renew: %w", presence.ErrNotFound)
 	}
-	a.subscription.ExpiresAt = renewal.ExpiresAt
-	return *a.subscription, nil
+	sub.ExpiresAt = renewal.ExpiresAt
+	return *sub, nil
 }
 
 func (s *tenantSession) DeleteSubscription(ctx context.Context, id string) error {
@@ -329,11 +406,11 @@ func (s *tenantSession) DeleteSubscription(ctx context.Context, id string) error
 		return err
 	}
 	defer s.tenant.mu.Unlock()
-	if a.subscription == nil || a.subscription.ID != id {
+	if sub := a.subscriptions[s.credentials.Application]; sub == nil || sub.ID != id {
 		return fmt.Errorf("delete: %w", presence.ErrNotFound)
 	}
 	s.tenant.deletes++
-	a.subscription = nil
+	delete(a.subscriptions, s.credentials.Application)
 	return nil
 }
 
@@ -344,10 +421,11 @@ func (s *tenantSession) Subscriptions(ctx context.Context) ([]presence.Subscript
 	}
 	defer s.tenant.mu.Unlock()
 	s.tenant.lists++
-	if a.subscription == nil {
+	sub := a.subscriptions[s.credentials.Application]
+	if sub == nil {
 		return nil, nil
 	}
-	return []presence.Subscription{*a.subscription}, nil
+	return []presence.Subscription{*sub}, nil
 }
 
 // watching returns who is watched now, by principal name.
@@ -356,8 +434,10 @@ func (t *tenant) watching() map[string][]string {
 	defer t.mu.Unlock()
 	all := map[string][]string{}
 	for name, a := range t.accounts {
-		if a.subscription != nil && a.subscription.ExpiresAt.After(time.Now()) {
-			all[name] = a.subscription.UserIDs
+		for _, sub := range a.subscriptions {
+			if sub.ExpiresAt.After(time.Now()) {
+				all[name] = append(slices.Clone(all[name]), sub.UserIDs...)
+			}
 		}
 	}
 	return all
