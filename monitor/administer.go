@@ -28,6 +28,9 @@ func (p *Pool) Add(ctx context.Context, principalName string, clientSecret prese
 	if err := p.open(ctx); err != nil {
 		return &Error{operation, principalName, err}
 	}
+	if p.Application() == (Application{}) {
+		return &Error{operation, principalName, ErrNoApplication}
+	}
 	id := monitorID(principalName)
 	if err := p.load(ctx, prefixMonitors+id); err != nil {
 		return &Error{operation, principalName, err}
@@ -74,8 +77,11 @@ func (p *Pool) inspectNew(ctx context.Context, r *record) error {
 	defer cancel()
 	found, err := p.inspect(ctx, r.credentials())
 	if err != nil {
-		if reasonOf(err) != "" {
+		if secretReasonOf(err) != "" {
 			return err
+		}
+		if r.Account == nil {
+			r.AccountUnknown = "the account could not be read: " + err.Error()
 		}
 		p.log.WarnContext(ctx, "monitor: the account and its client secret could not be checked; they are checked later", "monitor", r.PrincipalName, "error", err)
 		return nil
@@ -113,7 +119,7 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 	}
 	fresh.Application, fresh.secrets.ClientSecret = app, clientSecret
 	// What was known of the old secret does not hold for the new one.
-	fresh.CheckedAt, fresh.SecretExpiresAt, fresh.SecretUnknown = time.Time{}, time.Time{}, ""
+	fresh.CheckedAt, fresh.SecretAcceptedAt, fresh.SecretExpiresAt, fresh.SecretUnknown = time.Time{}, time.Time{}, time.Time{}, ""
 	if err := p.inspectNew(ctx, fresh); err != nil {
 		return &Error{operation, principalName, err}
 	}
@@ -130,8 +136,8 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 		if r.GrantRefusal.of(refusedSecret, refusedSecretExpired, refusedApplication) {
 			r.GrantRefusal = nil
 		}
-		r.Account, r.CheckedAt, r.CheckFailure = fresh.Account, fresh.CheckedAt, ""
-		r.SecretExpiresAt, r.SecretUnknown = fresh.SecretExpiresAt, fresh.SecretUnknown
+		r.CheckFailure = ""
+		r.takeChecked(fresh)
 		return nil
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // ApplicationChange is what becomes of a pool when its monitors belong to another
@@ -23,6 +24,21 @@ type ApplicationChange struct {
 	Users int
 }
 
+// ApplicationError is the error of a pool that was made for another application
+// than its store's, which has monitors. Nothing was changed.
+type ApplicationError struct{ Change ApplicationChange }
+
+// Error names the monitors that would stop.
+func (e *ApplicationError) Error() string {
+	return fmt.Sprintf("the store's monitors belong to tenant %s and client id %s, and the configuration names %s and %s, with which these stop until each is renewed and authorized again: %s",
+		e.Change.From.TenantID, e.Change.From.ClientID, e.Change.To.TenantID, e.Change.To.ClientID, strings.Join(e.Change.Monitors, ", "))
+}
+
+// Remedy says how to go on, either way.
+func (e *ApplicationError) Remedy() string {
+	return "correct the configuration, or accept the change by SetApplication or PoolOptions.AcceptApplication"
+}
+
 // Application returns the application that the pool's monitors belong to: that of
 // the store as soon as it has been read, which Run makes the configured one.
 func (p *Pool) Application() Application {
@@ -35,6 +51,7 @@ func (p *Pool) Application() Application {
 // nothing. Ask before applying: whoever enters another tenant id by mistake
 // would stop all monitors.
 func (p *Pool) PreviewApplication(ctx context.Context, to Application) (ApplicationChange, error) {
+	to = to.normal()
 	if err := to.check(); err != nil {
 		return ApplicationChange{}, &Error{"change application", "", err}
 	}
@@ -70,9 +87,10 @@ func (p *Pool) previewLocked(from, to Application) ApplicationChange {
 // application, and returns what it did. Their subscriptions are deleted, where
 // the old credentials still allow it; otherwise they lapse within the hour.
 //
-// It holds for all pools of the store, until another one is started with an
-// application of its own: change the configuration too.
+// It holds for all pools of the store. Change the configuration too: a pool that
+// is started with the former application does not run ([*ApplicationError]).
 func (p *Pool) SetApplication(ctx context.Context, to Application) (ApplicationChange, error) {
+	to = to.normal()
 	if err := to.check(); err != nil {
 		return ApplicationChange{}, &Error{"change application", "", err}
 	}
@@ -87,11 +105,20 @@ func (p *Pool) SetApplication(ctx context.Context, to Application) (ApplicationC
 }
 
 // applyConfigured makes the application with which the pool was made, or that was
-// set since, the one of the store.
+// set since, the one of the store, if no monitor stops because of that.
 func (p *Pool) applyConfigured(ctx context.Context) error {
 	p.mu.Lock()
-	to := p.configured
+	to, known := p.configured, p.appRevision != 0
+	change := p.previewLocked(p.application, to)
 	p.mu.Unlock()
+	switch {
+	case to == (Application{}) && known:
+		return nil
+	case to == (Application{}):
+		return ErrNoApplication
+	case known && len(change.Monitors) > 0 && !p.opts.AcceptApplication:
+		return &ApplicationError{change}
+	}
 	_, err := p.changeApplication(ctx, to)
 	return err
 }

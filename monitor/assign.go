@@ -22,15 +22,24 @@ type planning struct {
 	retryAt     time.Time // after a failed write
 	outageAt    time.Time // when most monitors failed last
 
-	unwatched    []string
-	told         bool
-	tellNotUntil time.Time
+	unwatched unwatchedUsers
+}
+
+// unwatchedUsers are what the sink was told last, and what is different since.
+type unwatchedUsers struct {
+	users []string
+	told  bool
+	// A list that is different must have been the same for a while to be told,
+	// and is told in any case after ten times as long.
+	different                  []string
+	differentFrom, differentAt time.Time // zero: nothing is different
 }
 
 // SetUsers says whom to watch, by Entra object id, in place of whom was watched
-// before; empty and repeated ids are dropped. It returns, sorted, those whom no
-// monitor watches after this: for lack of room, or because their monitor fails
-// and no other has room. A sink that is an [UnwatchedSink] is told of later changes.
+// before; empty and repeated ids are dropped. It returns, sorted, those for whom
+// there is no room, and those of whom the sink was told before that nobody watches
+// them. A sink that is an [UnwatchedSink] is told of later changes: also of users
+// whose subscription cannot be created.
 //
 // Who is watched stays with the same monitor for as long as that works. Of
 // several pools on one store, that of the planner decides: all of them should be
@@ -44,9 +53,15 @@ func (p *Pool) SetUsers(userIDs []string) (unwatched []string) {
 	p.mu.Unlock()
 	plan := p.currentPlan(time.Now())
 	p.poke()
-	unwatched = slices.Concat(plan.Overflow, plan.Stranded)
-	slices.Sort(unwatched)
-	return unwatched
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	unwatched = slices.Clone(plan.Overflow)
+	for _, id := range p.planning.unwatched.users {
+		if _, wanted := slices.BinarySearch(users, id); wanted {
+			unwatched = append(unwatched, id)
+		}
+	}
+	return sorted(unwatched)
 }
 
 // Missed reports that one bulk read found changes of these users that no
@@ -82,8 +97,10 @@ func (p *Pool) currentPlan(now time.Time) Plan {
 		return p.planning.plan
 	}
 	users := p.wanted
+	departed := p.departedLocked(monitors)
 	p.mu.Unlock()
-	plan := NewPlan(users, monitors, p.opts.Spares)
+	plan := NewPlan(users, slices.Concat(monitors, departed), p.opts.Spares)
+	plan.leave(departed)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.planning.plan, p.planning.signature = plan, signature
@@ -122,6 +139,36 @@ func (p *Pool) candidatesLocked(now time.Time) ([]PlanMonitor, string) {
 		signature = append(append(signature, usable), m.ID...)
 	}
 	return monitors, string(signature)
+}
+
+// departedLocked returns the monitors that are no candidates any more and still
+// have users: they are being deleted, or belong to another application. As
+// monitors that cannot be used they give their users away together.
+func (p *Pool) departedLocked(candidates []PlanMonitor) (departed []PlanMonitor) {
+	for id, a := range p.assignments {
+		_, stays := slices.BinarySearchFunc(candidates, id, func(m PlanMonitor, id string) int { return strings.Compare(m.ID, id) })
+		if !stays && len(a.users) > 0 {
+			departed = append(departed, PlanMonitor{ID: id, Users: a.users})
+		}
+	}
+	return departed
+}
+
+// leave takes the departed monitors out of the plan. For whom nobody else has
+// room there is none.
+func (plan *Plan) leave(departed []PlanMonitor) {
+	for _, m := range departed {
+		left := plan.Assignments[m.ID]
+		delete(plan.Assignments, m.ID)
+		if len(left) == 0 {
+			continue
+		}
+		plan.Overflow = sorted(slices.Concat(plan.Overflow, left))
+		plan.Stranded = slices.DeleteFunc(slices.Clone(plan.Stranded), func(id string) bool {
+			_, gone := slices.BinarySearch(left, id)
+			return gone
+		})
+	}
 }
 
 // failingLocked reports whether something fails for the monitor, however short a
@@ -255,7 +302,7 @@ func (p *Pool) writePlan(ctx context.Context, plan Plan, gone, losing, gaining [
 		revision := p.assignments[id].revision
 		p.mu.Unlock()
 		err = p.put(ctx, prefixUsers+id, value, revision, func(revision uint64) {
-			p.assignments[id] = assignment{plan.Assignments[id], revision}
+			p.assignments[id] = newAssignment(plan.Assignments[id], revision)
 			p.planning.stale = true
 			p.pokeKeeperLocked(id)
 			p.announceLocked()
@@ -298,42 +345,4 @@ func (p *Pool) forget(ctx context.Context, id string) error {
 		}
 	}
 	return fmt.Errorf("monitor: store: %w", ErrRevision)
-}
-
-// tellUnwatched tells the sink who is not watched, if that has changed, and
-// returns when to look again.
-func (p *Pool) tellUnwatched(now time.Time) time.Time {
-	sink, ok := p.sink.(UnwatchedSink)
-	p.mu.Lock()
-	wait := p.planning.tellNotUntil
-	idle := !p.hasWanted
-	p.mu.Unlock()
-	if !ok || idle {
-		return time.Time{}
-	}
-	if now.Before(wait) {
-		return wait
-	}
-	plan := p.currentPlan(now)
-	p.mu.Lock()
-	unwatched := p.unwatchedLocked(plan)
-	changed := !slices.Equal(unwatched, p.planning.unwatched) || !p.planning.told
-	p.planning.unwatched, p.planning.told = unwatched, true
-	p.mu.Unlock()
-	if changed {
-		p.contain(context.Background(), "Sink.TeamsUnwatched", func() { sink.TeamsUnwatched(slices.Clone(unwatched)) })
-	}
-	return time.Time{}
-}
-
-// unwatchedLocked returns the users of the plan that no living subscription watches.
-func (p *Pool) unwatchedLocked(plan Plan) []string {
-	unwatched := slices.Clone(plan.Overflow)
-	for id, users := range plan.Assignments {
-		if published := p.published[id]; published == nil || !published.watches {
-			unwatched = append(unwatched, users...)
-		}
-	}
-	slices.Sort(unwatched)
-	return unwatched
 }

@@ -112,37 +112,41 @@ func (k *keeper) inspect(ctx context.Context, r *record, account Account, refres
 	if refresh = refresh && account != nil; refresh {
 		grant, grantErr = account.Refresh(bounded)
 	}
-	passing := func(err error) error {
-		if err == nil || reasonOf(err) != "" {
-			return nil
-		}
-		return err
+	// What is no refusal may pass.
+	passingSecret, passingGrant := err, grantErr
+	if secretReasonOf(err) != "" {
+		passingSecret = nil
+	}
+	if reasonOf(grantErr) != "" {
+		passingGrant = nil
 	}
 	now := wall(time.Now())
 	_, writeErr := p.update(ctx, k.id, func(fresh *record) error {
 		if fresh.identity() != r.identity() || fresh.Application != r.Application {
 			return errUnchanged // it speaks of what was replaced meanwhile
 		}
-		switch {
+		switch refused := newRefusal(secretReasonOf(err), err, now); {
 		case err == nil:
 			fresh.SecretRefusal = nil
+			if fresh.GrantRefusal.of(refusedSecret, refusedSecretExpired, refusedApplication) {
+				fresh.GrantRefusal = nil // the same secret was accepted
+			}
 			p.takeInspection(fresh, &found, now)
-		case newRefusal(err, now) != nil:
-			fresh.SecretRefusal = newRefusal(err, now)
-			fresh.CheckedAt = now
+		case refused != nil:
+			fresh.SecretRefusal, fresh.CheckedAt = refused, now
 		}
-		switch {
+		switch refused := newRefusal(reasonOf(grantErr), grantErr, now); {
 		case !refresh:
 		case grantErr == nil:
-			fresh.GrantRefusal, fresh.RefreshedAt = nil, now
+			fresh.GrantRefusal, fresh.RefreshedAt, fresh.SecretAcceptedAt = nil, now, now
 			fresh.Scopes, fresh.Unneeded, fresh.Missing = grant.Scopes, grant.Unneeded, grant.Missing
 			if grant.GlobalAdministrator != nil {
 				fresh.GlobalAdministrator = grant.GlobalAdministrator
 			}
-		case newRefusal(grantErr, now) != nil:
-			fresh.GrantRefusal = newRefusal(grantErr, now)
+		case refused != nil:
+			fresh.GrantRefusal = refused
 		}
-		failed := errors.Join(passing(err), passing(grantErr))
+		failed := errors.Join(passingSecret, passingGrant)
 		fresh.CheckFailure = ""
 		if r.RequestedAt.After(fresh.CheckedAt) || r.RequestedAt.After(r.CheckedAt) {
 			// Who waits for the outcome shall see it, whatever it is.
@@ -150,12 +154,12 @@ func (k *keeper) inspect(ctx context.Context, r *record, account Account, refres
 			if failed != nil {
 				fresh.CheckFailure = failed.Error()
 			}
-		} else if passing(err) != nil && (!refresh || passing(grantErr) != nil) {
+		} else if passingSecret != nil && (!refresh || passingGrant != nil) {
 			return errUnchanged // nothing was learned
 		}
 		return nil
 	})
-	err = errors.Join(passing(err), passing(grantErr), writeErr)
+	err = errors.Join(passingSecret, passingGrant, writeErr)
 	if err != nil && ctx.Err() == nil {
 		p.log.WarnContext(ctx, "monitor: asking about the account failed and is repeated", "monitor", r.PrincipalName, "error", err)
 	}

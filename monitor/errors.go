@@ -16,6 +16,8 @@ var (
 	ErrNotSetUp = errors.New("the monitor is not set up")
 	// ErrUpdateNeeded: the monitor belongs to another tenant or application.
 	ErrUpdateNeeded = errors.New("the monitor belongs to another tenant or application")
+	// ErrNoApplication: neither the pool nor its store names an application.
+	ErrNoApplication = errors.New("no tenant and client id are known")
 	// ErrAccountNotFound: the tenant has no account with this user principal name.
 	ErrAccountNotFound = errors.New("the account does not exist")
 	// ErrAccountDisabled: the account is disabled.
@@ -90,6 +92,7 @@ func remedyOf(err error) string {
 		{ErrMonitorExists, "renew it with the new client secret, or delete it first"},
 		{ErrNotSetUp, "renew the monitor with a client secret"},
 		{ErrUpdateNeeded, "renew the monitor with a client secret of the present application, then authorize it"},
+		{ErrNoApplication, "give NewPool the tenant and client id of the application"},
 		{ErrAccountNotFound, "create the account in Entra, or check the user principal name"},
 		{ErrAccountDisabled, "enable the account in Entra"},
 		{ErrNoMail, "give the account a mail address in Entra"},
@@ -101,6 +104,9 @@ func remedyOf(err error) string {
 		{ErrStateExpired, "begin the sign-in anew and finish it sooner"},
 		{ErrUnreadableRecord, "open the store with the key that it was written with, or renew the monitor with a client secret and authorize it"},
 		{ErrStoreInUse, "stop the other process"},
+		{ErrWrongKey, "open the store with the key that it was written with, as the key or as a former one"},
+		{ErrTampered, "restore the store from a backup, or delete the monitor and add it again"},
+		{ErrStoreUnreadable, "restore the store from a backup, or begin a new one and add the monitors again"},
 	} {
 		if errors.Is(err, r.err) {
 			return r.text

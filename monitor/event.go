@@ -242,7 +242,7 @@ func (s *state) condition(running bool) Condition {
 		return ConditionStopped
 	case s.unsupported:
 		return ConditionUnsupported
-	case !exists && lostBy(s.cause):
+	case !exists && len(s.users) > 0 && lostBy(s.cause):
 		return ConditionLost
 	case s.failures > 0:
 		return ConditionFailing
@@ -284,8 +284,8 @@ func (e *Event) level() slog.Level {
 		switch {
 		case e.State.Usable() && e.State != StateSecretExpiring:
 			return slog.LevelInfo
-		case e.State == StateSecretExpiring, e.Was == "" && e.State == StateNotAuthorized:
-			return slog.LevelWarn
+		case e.State == StateSecretExpiring, e.Was == "":
+			return slog.LevelWarn // known before, or just begun
 		default:
 			return slog.LevelError
 		}

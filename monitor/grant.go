@@ -122,7 +122,11 @@ func (t *grantTokens) Rotated(ctx context.Context, used, next presence.Secret) e
 		if r.GrantID != t.grantID || !r.secrets.RefreshToken.Equal(used) {
 			return errUnchanged // a newer sign-in, or a later keeper, has replaced it
 		}
-		r.secrets.RefreshToken, r.RefreshedAt = next, wall(time.Now())
+		now := wall(time.Now())
+		r.secrets.RefreshToken, r.RefreshedAt, r.SecretAcceptedAt = next, now, now
+		if !r.GrantRefusal.of(refusedConsent) {
+			r.GrantRefusal = nil // it was accepted just now
+		}
 		return nil
 	})
 	if errors.Is(err, ErrUnknownMonitor) {

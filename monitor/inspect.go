@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/presencebridge/presencebridge/internal/secret"
@@ -28,12 +29,14 @@ func (p *Pool) inspect(ctx context.Context, c Credentials) (found Inspection, er
 // takeInspection turns what the directory says into facts. What it does not say
 // stays as it was known.
 func (p *Pool) takeInspection(r *record, found *Inspection, now time.Time) {
-	r.CheckedAt = wall(now)
+	r.CheckedAt, r.SecretAcceptedAt = wall(now), wall(now)
 	switch {
 	case found.AccountErr == nil:
-		r.Account = accountOf(found)
+		r.Account, r.AccountUnknown = accountOf(found), ""
 	case errors.Is(found.AccountErr, presence.ErrNotFound):
-		r.Account = &accountFacts{Missing: true}
+		r.Account, r.AccountUnknown = &accountFacts{Missing: true}, ""
+	default:
+		r.AccountUnknown = "the account could not be read: " + found.AccountErr.Error()
 	}
 	if err := found.ClientSecretsErr; err != nil {
 		if r.SecretExpiresAt.IsZero() {
@@ -41,7 +44,11 @@ func (p *Pool) takeInspection(r *record, found *Inspection, now time.Time) {
 		}
 		return
 	}
-	r.SecretExpiresAt, r.SecretUnknown = secretEnd(found.ClientSecrets, p.opts.SecretDescription, r.secrets.ClientSecret)
+	// The secret was accepted just now: it is none of those that have ended.
+	living := slices.DeleteFunc(slices.Clone(found.ClientSecrets), func(s ClientSecret) bool {
+		return !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now)
+	})
+	r.SecretExpiresAt, r.SecretUnknown = secretEnd(living, p.opts.SecretDescription, r.secrets.ClientSecret)
 	if !p.opts.FeatureSecret.IsZero() && r.Application == p.Application() {
 		ends, unknown := secretEnd(found.ClientSecrets, p.opts.SecretDescription, p.opts.FeatureSecret)
 		p.mu.Lock()
@@ -49,6 +56,12 @@ func (p *Pool) takeInspection(r *record, found *Inspection, now time.Time) {
 		p.poke()
 		p.mu.Unlock()
 	}
+}
+
+// takeChecked takes over what an inspection with the same credentials has found.
+func (r *record) takeChecked(fresh *record) {
+	r.Account, r.AccountUnknown, r.CheckedAt = fresh.Account, fresh.AccountUnknown, fresh.CheckedAt
+	r.SecretExpiresAt, r.SecretUnknown, r.SecretAcceptedAt = fresh.SecretExpiresAt, fresh.SecretUnknown, fresh.SecretAcceptedAt
 }
 
 // secretEnd returns when a client secret ends, or why that is not known.

@@ -22,8 +22,11 @@ func (p *Pool) noteStore(fault *error, err error) error {
 	if !errors.Is(err, ErrRevision) && !errors.Is(err, context.Canceled) {
 		*fault = err
 	}
-	return fmt.Errorf("monitor: store: %w", err)
+	return fmt.Errorf("%w: %w", errStore, err)
 }
+
+// errStore is matched by what the store could not do.
+var errStore = errors.New("monitor: store")
 
 // order says which of two things that are known of an entry is the newer one.
 // Revisions do not tell; the times at which the store was asked do, except for

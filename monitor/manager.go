@@ -53,8 +53,8 @@ func (p *Pool) Run(ctx context.Context) error {
 	defer unregister()
 
 	p.mu.Lock()
-	p.planning.tellNotUntil = time.Now().Add(p.opts.StateSettle)
-	p.planning.told = false
+	// What was said before, by this or another process, does not hold any more.
+	p.planning.unwatched = unwatchedUsers{}
 	p.mu.Unlock()
 	var watching sync.WaitGroup
 	watching.Go(func() { p.watch(ctx) })
@@ -62,6 +62,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.stopKeepers()
 	watching.Wait()
 	p.abdicate(ctx)
+	p.tellNobodyIsWatched()
 	return nil
 }
 

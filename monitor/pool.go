@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
+	"time"
+
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // Pool keeps any number of users watched by as few monitors as needed. Make one
@@ -44,7 +46,8 @@ type Pool struct {
 	refreshing  map[string]*refreshing // by id
 	published   map[string]*publication
 	storeFaults storeFaults
-	unreadable  bool // the store, when it was to be read last
+	unreadable  bool      // the store, when it was to be read last
+	searchedAt  time.Time // for a sign-in that is not known here
 	feature     featureSecret
 
 	wanted    []string // sorted, distinct
@@ -53,13 +56,18 @@ type Pool struct {
 }
 
 // NewPool returns a pool for the monitors of one application. It sends nothing
-// and reads nothing. notificationURL is where Microsoft Graph sends to; it leads
-// to the routes of this process.
+// and reads nothing. The zero Application means that of the store: it is for
+// programs that look after what others have set up. notificationURL is where
+// Microsoft Graph sends to; it leads to the routes of this process.
 //
 // All faults of the arguments are returned at once.
 func NewPool(app Application, notificationURL string, deps Dependencies, opts *PoolOptions) (*Pool, error) {
 	o, err := opts.withDefaults(notificationURL)
-	faults := []error{err, app.check()}
+	app = app.normal()
+	faults := []error{err}
+	if app != (Application{}) {
+		faults = append(faults, app.check())
+	}
 	instruments, err := newMetrics(o.MeterProvider)
 	faults = append(faults, err)
 	need := func(missing bool, text string) {
@@ -107,12 +115,18 @@ func NewPool(app Application, notificationURL string, deps Dependencies, opts *P
 	}, nil
 }
 
+// normal returns the application in one spelling: GUIDs and domain names are
+// written in any case, and copied with spaces.
+func (a Application) normal() Application {
+	return Application{TenantID: presence.NormalizeEmail(a.TenantID), ClientID: presence.NormalizeEmail(a.ClientID)}
+}
+
 func (a Application) check() error {
 	var faults []error
-	if strings.TrimSpace(a.TenantID) == "" {
+	if a.TenantID == "" {
 		faults = append(faults, errors.New("the tenant id is empty: copy the directory (tenant) ID from the application's overview in Entra"))
 	}
-	if strings.TrimSpace(a.ClientID) == "" {
+	if a.ClientID == "" {
 		faults = append(faults, errors.New("the client id is empty: copy the application (client) ID from the application's overview in Entra"))
 	}
 	return errors.Join(faults...)
@@ -172,7 +186,7 @@ func (p *Pool) checkKey(ctx context.Context) error {
 			if _, err := p.sealer.Open(entries[0].Value, keyCheck); err != nil {
 				return fmt.Errorf("monitor: the key does not fit the store: %w", err)
 			}
-			if p.sealer.sealsAs(entries[0].Value) {
+			if p.sealer.Current(entries[0].Value) {
 				return nil
 			}
 			// A former key: one day it will not be given any more.

@@ -55,6 +55,12 @@ type PoolOptions struct {
 	// OnEvent, Memory and KeepOnStop are the pool's own business and are not used.
 	Monitor Options
 
+	// AcceptApplication lets Run make the application with which the pool was
+	// made the one of the store, though monitors stop because of that: see
+	// [Pool.PreviewApplication]. Default: Run refuses, with an
+	// [*ApplicationError] that names them.
+	AcceptApplication bool
+
 	// Spares is how many authorized monitors are held in reserve, without
 	// users, to take over those of a monitor that fails. A reserve is used
 	// before anybody is left unwatched. Default: 0.

@@ -28,9 +28,10 @@ type visible struct {
 
 // factsLocked gathers what the state of a monitor is derived from.
 func (p *Pool) factsLocked(r *record) (f *facts, holder string) {
-	f = &facts{record: r, application: p.application, warnings: p.opts.SecretWarnings}
+	f = &facts{record: r, application: p.application, warnings: p.opts.SecretWarnings, assigned: len(p.assignments[r.id].users)}
 	if k := p.keepers[r.id]; k != nil {
 		f.live, holder, f.failure = k.snapshot()
+		f.here = holder == k.name
 	}
 	return f, holder
 }

@@ -63,11 +63,17 @@ type record struct {
 	// CheckedAt is when the directory was last asked, and the rest what it said.
 	CheckedAt time.Time `json:"checkedAt,omitzero"`
 	// CheckFailure is why it did not answer when somebody waited for it last.
-	CheckFailure    string        `json:"checkFailure,omitempty"`
-	Account         *accountFacts `json:"account,omitempty"`
-	SecretExpiresAt time.Time     `json:"secretExpiresAt,omitzero"`
-	// SecretUnknown says why the end of the secret is not known.
-	SecretUnknown string `json:"secretUnknown,omitempty"`
+	CheckFailure string        `json:"checkFailure,omitempty"`
+	Account      *accountFacts `json:"account,omitempty"`
+	// AccountUnknown says why the directory does not tell of the account.
+	AccountUnknown  string    `json:"accountUnknown,omitempty"`
+	SecretExpiresAt time.Time `json:"secretExpiresAt,omitzero"`
+	// SecretUnknown says why the end of the secret is not known, or not for
+	// certain. SecretAcceptedAt is when Entra last accepted it.
+	SecretUnknown    string    `json:"secretUnknown,omitempty"`
+	SecretAcceptedAt time.Time `json:"secretAcceptedAt,omitzero"`
+	// Failing is what has failed for its keeper for a while.
+	Failing *lastingFailure `json:"failing,omitempty"`
 
 	SignIns       []signInFacts  `json:"signIns,omitempty"`
 	SignInFailure *signInFailure `json:"signInFailure,omitempty"`
@@ -80,6 +86,13 @@ type record struct {
 	broken   error
 	id       string
 	revision uint64
+}
+
+// lastingFailure is what fails for a monitor's keeper, for those who see the store
+// only.
+type lastingFailure struct {
+	Text  string    `json:"text"`
+	Since time.Time `json:"since"`
 }
 
 // accountFacts are what the directory says of the account.
@@ -273,7 +286,12 @@ func (r *record) remember(m Remembered) {
 // assignment is whom one monitor watches.
 type assignment struct {
 	users    []string
+	digest   string // [UsersDigest] of them
 	revision uint64
+}
+
+func newAssignment(users []string, revision uint64) assignment {
+	return assignment{users, UsersDigest(users), revision}
 }
 
 func encodeUsers(users []string) ([]byte, error) {
@@ -290,5 +308,5 @@ func decodeUsers(e Entry) (assignment, error) {
 		return assignment{revision: e.Revision}, fmt.Errorf("monitor: %s: whom the monitor watches cannot be read: %w", e.Key, err)
 	}
 	slices.Sort(w.Users)
-	return assignment{slices.Compact(w.Users), e.Revision}, nil
+	return newAssignment(slices.Compact(w.Users), e.Revision), nil
 }

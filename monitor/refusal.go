@@ -24,6 +24,9 @@ const (
 	refusedConsent       refusalReason = "consent missing"
 	refusedAccount       refusalReason = "account blocked"
 	refusedSignIn        refusalReason = "sign-in required"
+	// refusedOtherwise is said of a client secret alone: Entra does not let the
+	// application in, for a reason that is not its secret.
+	refusedOtherwise refusalReason = "application refused"
 )
 
 // reasonOf returns what an error of Entra means for a monitor; empty for one that
@@ -43,14 +46,29 @@ func reasonOf(err error) refusalReason {
 		return refusedAccount
 	case is(presence.ErrSignInRequired), is(presence.ErrMFARequired), is(presence.ErrConditionalAccess):
 		return refusedSignIn
+	case is(presence.ErrForbidden):
+		// The token is good and lacks something.
+		return refusedConsent
 	default:
 		return ""
 	}
 }
 
-// newRefusal returns the refusal that an error is, or nil.
-func newRefusal(err error, now time.Time) *refusal {
-	reason := reasonOf(err)
+// secretReasonOf returns what an error of a sign-in as the application itself
+// means. That one proves nothing but the client secret.
+func secretReasonOf(err error) refusalReason {
+	switch reason := reasonOf(err); {
+	case reason == "" && errors.Is(err, presence.ErrUnauthorized):
+		return refusedSecret // invalid_client, whatever else Entra says of it
+	case reason == refusedConsent, reason == refusedAccount, reason == refusedSignIn:
+		return refusedOtherwise
+	default:
+		return reason
+	}
+}
+
+// newRefusal returns the refusal for a reason, or nil where it is none.
+func newRefusal(reason refusalReason, err error, now time.Time) *refusal {
 	if reason == "" {
 		return nil
 	}
@@ -68,6 +86,17 @@ func (r *refusal) of(reasons ...refusalReason) bool {
 		}
 	}
 	return false
+}
+
+// refused returns the refusal that has one of the reasons, of the client secret
+// or of the grant.
+func (r *record) refused(reasons ...refusalReason) *refusal {
+	for _, refusal := range []*refusal{r.SecretRefusal, r.GrantRefusal} {
+		if refusal.of(reasons...) {
+			return refusal
+		}
+	}
+	return nil
 }
 
 // sameRefusal reports whether two refusals need the same action; their times differ.

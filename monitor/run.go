@@ -56,6 +56,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		now := time.Now()
 		m.mu.Lock()
 		planned := next(now, &m.state)
+		m.state.rest(planned)
 		m.mu.Unlock()
 		if planned.due(now) {
 			m.do(requests, planned)

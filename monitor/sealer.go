@@ -206,12 +206,6 @@ func (s *Sealer) Open(sealed []byte, context string) ([]byte, error) {
 		context, id, s.keys[0].id, ErrWrongKey)
 }
 
-// sealsAs reports whether a sealed value has the key that seals now, and not a
-// former one.
-func (s *Sealer) sealsAs(sealed []byte) bool {
-	return len(sealed) >= headerLength && bytes.Equal(sealed[1:headerLength], s.keys[0].id[:])
-}
-
 // authenticated returns what decrypting must find unchanged. The header has a
 // fixed length, so that no two pairs of header and context are the same bytes.
 func authenticated(header []byte, context string) []byte {

@@ -129,12 +129,16 @@ func plainPage(w http.ResponseWriter, _ *http.Request, principalName string, err
 		fmt.Fprintf(w, "%s has signed in as a presence monitor. This page can be closed.\n", principalName)
 		return
 	}
-	status := http.StatusBadRequest
-	if errors.Is(err, presence.ErrUnavailable) || errors.Is(err, presence.ErrThrottled) {
+	status, text := http.StatusBadRequest, err.Error()
+	switch {
+	case errors.Is(err, errStore):
+		// Anybody may see this page.
+		status, text = http.StatusInternalServerError, "The service cannot read or write its store; its log says why"
+	case errors.Is(err, presence.ErrUnavailable), errors.Is(err, presence.ErrThrottled):
 		status = http.StatusBadGateway
 	}
 	w.WriteHeader(status)
-	fmt.Fprintf(w, "The presence monitor could not be authorized.\n%s.\n", err)
+	fmt.Fprintf(w, "The presence monitor could not be authorized.\n%s.\n", strings.TrimRight(text, "."))
 }
 
 // CompleteSignIn ends a sign-in with what came to the redirect URI: the query of
@@ -189,7 +193,17 @@ func (p *Pool) findSignIn(ctx context.Context, digest string) (*record, error) {
 				return r, nil
 			}
 		}
+		// Anybody may send a state that nobody has begun: not each of them costs
+		// a look at the whole store.
+		now := time.Now()
+		recent := now.Before(p.searchedAt.Add(time.Second))
+		if !recent {
+			p.searchedAt = now
+		}
 		p.mu.Unlock()
+		if recent {
+			break
+		}
 		if err := p.load(ctx, prefixMonitors); err != nil {
 			return nil, err
 		}
@@ -246,11 +260,9 @@ func (p *Pool) redeem(ctx context.Context, id string, callback url.Values, verif
 		r.GrantID, r.secrets.RefreshToken = strings.ToLower(rand.Text()), grant.RefreshToken
 		r.AuthorizedAt, r.RefreshedAt = now, now
 		r.Scopes, r.Unneeded, r.GlobalAdministrator = grant.Scopes, grant.Unneeded, grant.GlobalAdministrator
-		r.SecretRefusal = nil
-		r.Account, r.CheckedAt = fresh.Account, fresh.CheckedAt
-		r.SecretExpiresAt, r.SecretUnknown = fresh.SecretExpiresAt, fresh.SecretUnknown
-		if r.Account == nil {
-			r.Account = &accountFacts{ID: grant.ObjectID, Enabled: true, Mail: true}
+		if r.secrets.ClientSecret.Equal(credentials.ClientSecret) {
+			r.SecretRefusal = nil
+			r.takeChecked(fresh)
 		}
 		return nil
 	})
@@ -264,7 +276,11 @@ func checkGrant(g *Grant, r *record) error {
 		// The object id says it for certain; a name may have changed.
 		who = strings.EqualFold(g.ObjectID, a.ID)
 	}
+	tenant := r.Application.TenantID
 	switch {
+	case g.TenantID != "" && len(tenant) == len(g.TenantID) && !strings.EqualFold(tenant, g.TenantID):
+		// Where the application has a domain name, Entra has compared it.
+		return fmt.Errorf("%w: one of another tenant", ErrWrongAccount)
 	case !who:
 		return fmt.Errorf("%w: %q and not %q", ErrWrongAccount, cut(g.PrincipalName), r.PrincipalName)
 	case g.RefreshToken.IsZero():

@@ -22,8 +22,8 @@ type Snapshot struct {
 	// Users is how many users are to be watched, Capacity how many those
 	// monitors can watch that work now, Subscribed how many are watched.
 	Users, Capacity, Subscribed int
-	// Needed is how many monitors the users need, Missing how many more than
-	// there are that work.
+	// Needed is how many monitors the users need, the spares of
+	// [PoolOptions.Spares] included, and Missing how many more that is than work.
 	Needed, Missing int
 	// Unwatched are the users whom nobody watches now, sorted: Overflow are those
 	// of them for whom there is no room.
@@ -33,6 +33,10 @@ type Snapshot struct {
 	// where it is not known; FeatureSecretUnknown then says why.
 	FeatureSecretExpiresAt time.Time
 	FeatureSecretUnknown   string
+
+	// FormerKeys is how many monitors' records are sealed with a former key of the
+	// [Sealer], which can go when there is none: Run seals them anew.
+	FormerKeys int
 
 	// Monitors are all monitors, by user principal name.
 	Monitors []MonitorStatus
@@ -58,7 +62,7 @@ func (p *Pool) Snapshot() Snapshot {
 	s := Snapshot{
 		Application: p.application, Holder: p.opts.Holder, Running: p.running,
 		Planner: p.running && p.planning.leaderUntil.After(now), Err: errors.Join(p.storeFaults.read, p.storeFaults.write),
-		Users: len(p.wanted), Overflow: slices.Clone(plan.Overflow), Unwatched: p.unwatchedLocked(plan),
+		Users: len(p.wanted), Overflow: slices.Clone(plan.Overflow), Unwatched: p.unwatchedLocked(plan, now),
 		Needed:                 MonitorsNeeded(len(p.wanted), p.opts.Monitor.Capacity) + p.opts.Spares,
 		FeatureSecretExpiresAt: p.feature.expiresAt, FeatureSecretUnknown: p.feature.unknown,
 	}
@@ -67,6 +71,9 @@ func (p *Pool) Snapshot() Snapshot {
 		m := p.statusLocked(r, now)
 		if m.State.Usable() && !m.Leaving {
 			working++
+		}
+		if len(r.Sealed) > 0 && !p.sealer.Current(r.Sealed) {
+			s.FormerKeys++
 		}
 		s.Subscribed += m.Subscribed
 		s.Monitors = append(s.Monitors, m)
@@ -80,10 +87,7 @@ func (p *Pool) Snapshot() Snapshot {
 func (p *Pool) statusLocked(r *record, now time.Time) MonitorStatus {
 	f, holder := p.factsLocked(r)
 	m := f.status(now)
-	m.Keeper = holderName(holder)
-	if k := p.keepers[r.id]; k != nil {
-		m.Here = holder == k.name
-	}
+	m.Keeper, m.Here = holderName(holder), f.here
 	m.Users = len(p.assignments[r.id].users)
 	if watches, users := f.subscribed(now); watches {
 		if m.Subscribed = users; users == 0 {

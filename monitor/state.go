@@ -66,8 +66,10 @@ const (
 // helpful first.
 func (s State) Actions() []Action {
 	switch s {
-	case StateNotSetUp, StateUpdateNeeded, StateSecretExpired:
+	case StateNotSetUp, StateUpdateNeeded:
 		return []Action{ActionRenew, ActionDelete}
+	case StateSecretExpired:
+		return []Action{ActionRenew, ActionRetry, ActionDelete}
 	case StateConsentMissing, StateNotAuthorized:
 		return []Action{ActionAuthorize, ActionCopyURL, ActionRetry, ActionRenew, ActionDelete}
 	case StateAccountBlocked:
@@ -102,6 +104,9 @@ type facts struct {
 	live SubscriptionSnapshot
 	// failure is what keeps the monitor from being kept at all.
 	failure trouble
+	// here: it is kept in this process. assigned is how many users it is given.
+	here     bool
+	assigned int
 }
 
 // derive returns the state, a sentence about it, and when it may change although
@@ -146,21 +151,34 @@ func derive(now time.Time, f *facts) (state State, sentence string, next time.Ti
 // again.
 func (f *facts) failing(now time.Time) (failing bool, sentence string, next time.Time) {
 	r := f.record
-	if refused := firstRefusal(r.GrantRefusal, r.SecretRefusal); refused.of(refusedApplication) {
+	if refused := r.refused(refusedApplication); refused != nil {
 		return true, "Entra does not know the application or has it disabled: " + refused.Text + ".", time.Time{}
 	}
-	since, err := f.failure.since, f.failure.err
-	if err == nil && f.live.Failures > 0 {
-		since, err = f.live.FailingSince, f.live.Err
+	if refused := r.refused(refusedOtherwise); refused != nil {
+		return true, "Entra does not let the application sign in: " + refused.Text + ".", time.Time{}
 	}
+	text := func(since time.Time, why string) string {
+		return fmt.Sprintf("It fails since %s and is tried again: %s.", since.UTC().Format(time.RFC3339), why)
+	}
+	here := f.trouble()
 	switch {
-	case err == nil:
-		return false, "", time.Time{}
-	case now.Before(since.Add(failingGrace)):
-		return false, "", since.Add(failingGrace)
+	case here.err != nil && now.Before(here.since.Add(failingGrace)):
+		return false, "", here.since.Add(failingGrace)
+	case here.err != nil:
+		return true, text(here.since, here.err.Error()), time.Time{}
+	case !f.here && r.Failing != nil:
+		return true, text(r.Failing.Since, r.Failing.Text), time.Time{}
 	default:
-		return true, fmt.Sprintf("It fails since %s and is tried again: %s.", since.UTC().Format(time.RFC3339), err), time.Time{}
+		return false, "", time.Time{}
 	}
+}
+
+// trouble returns what fails in this process; the zero value if nothing does.
+func (f *facts) trouble() trouble {
+	if f.failure.err == nil && f.live.Failures > 0 {
+		return trouble{f.live.Err, f.live.FailingSince}
+	}
+	return f.failure
 }
 
 // healthy tells which of the good states it is, and when the secret's end comes
@@ -176,7 +194,7 @@ func (f *facts) healthy(now time.Time) (state State, sentence string, next time.
 		}
 	} else if f.live.Condition == ConditionUnsupported {
 		doing = "This cloud has no presence notifications; everybody is read in bulk."
-	} else if f.live.Users > 0 {
+	} else if f.live.Users > 0 || f.assigned > 0 {
 		doing = "Its subscription is being created."
 	}
 	warning := warningAt(r.SecretExpiresAt, now, f.warnings)
@@ -199,19 +217,18 @@ func (f *facts) subscribed(now time.Time) (watches bool, users int) {
 	case f.failure.err != nil:
 		return false, 0 // nobody can tell who hears its notifications
 	}
-	return f.live.Condition == "" && f.record.Subscription != nil && f.record.Subscription.ExpiresAt.After(now), 0
+	return !f.here && f.record.Subscription != nil && f.record.Subscription.ExpiresAt.After(now), 0
 }
 
 // secretTrouble says why the client secret does not work; empty if it does.
 func (r *record) secretTrouble(now time.Time) string {
-	refused := firstRefusal(r.GrantRefusal, r.SecretRefusal)
 	const renew = " Create a client secret in Entra and renew the monitor with its value."
 	switch {
-	case refused.of(refusedSecretExpired):
+	case r.refused(refusedSecretExpired) != nil:
 		return "The client secret has expired." + renew
-	case refused.of(refusedSecret):
+	case r.refused(refusedSecret) != nil:
 		return "Entra does not accept the client secret: it was deleted, or its Secret ID was given in place of its value." + renew
-	case !r.SecretExpiresAt.IsZero() && !now.Before(r.SecretExpiresAt) && r.RefreshedAt.Before(r.SecretExpiresAt):
+	case r.SecretUnknown == "" && !r.SecretExpiresAt.IsZero() && !now.Before(r.SecretExpiresAt) && !r.SecretAcceptedAt.After(r.SecretExpiresAt):
 		return "The client secret ended on " + r.SecretExpiresAt.UTC().Format(time.DateOnly) + "." + renew
 	default:
 		return ""
@@ -221,7 +238,7 @@ func (r *record) secretTrouble(now time.Time) string {
 func (r *record) consentTrouble() string {
 	switch {
 	case r.GrantRefusal.of(refusedConsent):
-		return "A permission has not been consented to: " + r.GrantRefusal.Text + "."
+		return "A permission has not been consented to: " + r.GrantRefusal.Text + ". Let an administrator of the tenant grant consent, then authorize the monitor again."
 	case len(r.Missing) > 0:
 		return "Permissions that the monitor needs were taken away: " + strings.Join(r.Missing, ", ") + ". Let an administrator of the tenant grant consent to them, then authorize the monitor again."
 	default:
@@ -245,15 +262,6 @@ func (r *record) accountTrouble() string {
 	default:
 		return ""
 	}
-}
-
-// firstRefusal returns the more serious of two: what is wrong with the secret or
-// the application is behind whatever else Entra says.
-func firstRefusal(grant, secret *refusal) *refusal {
-	if secret != nil {
-		return secret
-	}
-	return grant
 }
 
 // days writes a duration in days, rounded down: "1 day left" must not be two.
@@ -314,7 +322,10 @@ type MonitorStatus struct {
 	// SignInFailure is why the last sign-in was not accepted; empty if it was.
 	SignInFailure string
 	// CheckedAt is when the directory was last asked about the account.
-	CheckedAt time.Time
+	// AccountUnknown is why it does not tell whether the account is enabled and
+	// has a mail address; empty where it does.
+	CheckedAt      time.Time
+	AccountUnknown string
 }
 
 // status returns all of it but for what the pool knows besides.
@@ -325,7 +336,7 @@ func (f *facts) status(now time.Time) MonitorStatus {
 		AddedAt: r.AddedAt, AuthorizedAt: r.AuthorizedAt,
 		SecretExpiresAt: r.SecretExpiresAt, SecretUnknown: r.SecretUnknown,
 		Scopes: slices.Clone(r.Scopes), Unneeded: slices.Clone(r.Unneeded),
-		Subscription: f.live, CheckedAt: r.CheckedAt,
+		Subscription: f.live, CheckedAt: r.CheckedAt, AccountUnknown: r.AccountUnknown,
 	}
 	s.SecretWarning = warningAt(r.SecretExpiresAt, now, f.warnings).Reached
 	if !r.RefreshedAt.IsZero() {

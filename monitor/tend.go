@@ -41,7 +41,14 @@ func (k *keeper) tend(ctx context.Context) (wait time.Duration) {
 		k.dismiss(ctx, r)
 		return maxSleep
 	}
-	if !k.record(ctx, r) {
+	if !p.sealer.Current(r.Sealed) {
+		// One day the former key will not be given any more.
+		if _, err := p.update(ctx, k.id, func(*record) error { return nil }); err != nil {
+			k.fail(err)
+			return retryAfterFailure
+		}
+	}
+	if !k.record(ctx, r) || !k.recordFailing(ctx, r) {
 		return retryAfterFailure
 	}
 	if r = p.record(k.id); r == nil {
@@ -135,10 +142,10 @@ func (k *keeper) end(keep bool) {
 
 // heard takes the events of the upkeep: those that speak of Entra become facts.
 func (k *keeper) heard(identity string, e Event) {
-	refused := newRefusal(e.Err, time.Now())
+	refused := newRefusal(reasonOf(e.Err), e.Err, time.Now())
 	switch e.Kind {
-	case EventCreated, EventRecreated, EventAdopted, EventRenewed, EventReauthorized:
-		refused = nil
+	case EventCreated, EventRecreated:
+		refused = nil // consent is there
 	default:
 		if refused == nil {
 			identity = "" // it says nothing about Entra
@@ -148,8 +155,8 @@ func (k *keeper) heard(identity string, e Event) {
 		k.mu.Lock()
 		k.seen = sight{identity, refused}
 		k.mu.Unlock()
-		k.poke()
 	}
+	k.poke()
 	k.pool.announce(context.Background(), e)
 }
 
@@ -166,6 +173,11 @@ func (k *keeper) record(ctx context.Context, r *record) bool {
 			if seen.identity != r.identity() {
 				return errUnchanged
 			}
+			if seen.refusal == nil && !r.GrantRefusal.of(refusedConsent) {
+				// It may have been done with an access token of before: only a
+				// new one proves the grant.
+				return errUnchanged
+			}
 			r.GrantRefusal = seen.refusal
 			return nil
 		})
@@ -180,6 +192,26 @@ func (k *keeper) record(ctx context.Context, r *record) bool {
 		k.seen = sight{}
 	}
 	return true
+}
+
+// recordFailing writes what has failed for a while, and when it has ended, for
+// the planner and those who look from other processes. It reports whether nothing
+// is left to be written.
+func (k *keeper) recordFailing(ctx context.Context, r *record) bool {
+	live, _, failure := k.snapshot()
+	here := (&facts{live: live, failure: failure}).trouble()
+	lasts := here.err != nil && time.Since(here.since) >= failingGrace
+	if lasts == (r.Failing != nil) {
+		return true
+	}
+	_, err := k.pool.update(ctx, k.id, func(r *record) error {
+		r.Failing = nil
+		if lasts {
+			r.Failing = &lastingFailure{Text: here.err.Error(), Since: here.since}
+		}
+		return nil
+	})
+	return err == nil || errors.Is(err, ErrUnknownMonitor)
 }
 
 // leave ends what the monitor has and makes the store forget it.

@@ -262,6 +262,14 @@ func (s *state) succeeded() {
 	s.failedAt, s.failingSince, s.retryAt = time.Time{}, time.Time{}, time.Time{}
 }
 
+// rest forgets failures when there is nothing left to do: with nobody to watch,
+// no success would ever end them.
+func (s *state) rest(planned step) {
+	if planned.do == actionWait && s.asked && !s.unsupported {
+		s.succeeded()
+	}
+}
+
 // renewalTime returns when to renew: at two thirds of the life that is left,
 // give or take a twentieth, so that the monitors of many customers who started
 // together do not stay together. r is between 0 and 1.
