@@ -84,7 +84,17 @@ type NotificationHandlerOptions struct {
 // it is handed on like any other, because the user's id stands beside the content.
 //
 // Encrypted items are handed on after the answer, by goroutines that end when
-// nothing is left to do: see [NotificationHandler.Wait]. Three things come of them:
+// nothing is left to do: see [NotificationHandler.Wait]. Several of them work at
+// once, so one user's items may be handed on in another order than they came in, a
+// newer presence before an older one. Microsoft Graph promises no order either, and
+// the content carries nothing to restore one by. A decrypted presence is therefore a
+// hint like any other notification, and packages monitor and presencebridge use only
+// whom it is about: they read the presence anew. Encryption is for receivers of the
+// embedder's own that have a use for a presence which may be outdated, and for
+// those who follow Microsoft's recommendation to subscribe with resource data
+// (learn.microsoft.com/graph/changenotifications-for-presence).
+//
+// Three things come of encrypted items:
 //
 //   - The presence is handed on if the body has a validation token of the login
 //     service for the item's tenant that was issued to Microsoft Graph Change
@@ -94,8 +104,9 @@ type NotificationHandlerOptions struct {
 //     or if its own content was tampered with ([RefusedContent],
 //     [RefusedContentUser]). The item's tenant is the one that it states, otherwise
 //     that of its registration. A false token that names no tenant speaks against
-//     all encrypted items of the body, and a token for a tenant that none of them
-//     is of speaks against those without a token of their own.
+//     all encrypted items of the body. A token for a tenant that no item of the body
+//     can be of, whether accepted or refused, speaks against those of tenants
+//     without a token.
 //   - It is handed on without its content if that cannot be read or trusted for a
 //     reason that lies elsewhere: see [HintReason].
 //
@@ -220,6 +231,7 @@ type notificationBatch struct {
 	accepted  []delivery
 	encrypted []encryptedItem // accepted but for their content
 	tokens    validationTokens
+	tenants   batchTenants // kept for the tokens only
 	received  uint64
 	refused   [refusalReasons]uint64
 	reported  []Refusal
@@ -240,8 +252,10 @@ func (h *NotificationHandler) recycle(b *notificationBatch) {
 	clear(b.accepted)
 	clear(b.encrypted)
 	clear(b.reported)
+	clear(b.tenants.known)
 	*b = notificationBatch{
-		item: notificationItem{Resource: b.item.Resource[:0]}, accepted: b.accepted[:0], encrypted: b.encrypted[:0], reported: b.reported[:0],
+		item: notificationItem{Resource: b.item.Resource[:0]}, accepted: b.accepted[:0], encrypted: b.encrypted[:0],
+		tenants: batchTenants{known: b.tenants.known}, reported: b.reported[:0],
 	}
 	h.batches.Put(b)
 }
@@ -253,6 +267,9 @@ func (h *NotificationHandler) judge(b *notificationBatch) {
 	b.received++
 	item := &b.item
 	reg, reason := h.route(item)
+	if h.decryption != nil {
+		b.tenants.add(tenantOf(item.tenant(), reg))
+	}
 	if reason == 0 && item.LifecycleEvent == "" {
 		userID := item.userID()
 		switch {

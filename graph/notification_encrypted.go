@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +47,10 @@ type DecryptionOptions struct {
 // Decryption is what a [NotificationHandler] needs to read encrypted
 // notifications: keys to decrypt them, and the applications for which validation
 // tokens may be. Several handlers may share one. It is safe for concurrent use.
+//
+// Whoever subscribes by another application tells it by
+// [Decryption.AddApplication], before the first subscription: until then its
+// validation tokens are false, and its encrypted items are refused.
 type Decryption struct {
 	ring      *KeyRing
 	tokens    *tokenValidator
@@ -56,8 +59,8 @@ type Decryption struct {
 }
 
 // NewDecryption returns a Decryption for notifications to the applications with
-// these client ids, of which there is at least one. It returns all faults of its
-// arguments at once, and sends nothing.
+// these client ids, of which there is at least one: that of each application that
+// subscribes. It returns all faults of its arguments at once, and sends nothing.
 //
 // The signing keys of the login service are fetched when the first token comes,
 // kept for a day, and fetched anew for a key that is not among them, at most every
@@ -119,7 +122,14 @@ func NewDecryption(keys *KeyRing, clientIDs []string, opts *DecryptionOptions) (
 }
 
 // AddApplication accepts notifications to another application as well, by its
-// client id. It fails if that cannot be one.
+// client id. Until then a validation token for that application is false, and the
+// encrypted items of its tenant are refused ([RefusedValidationTokens]); so call it
+// before SetApplication of the Pool of package monitor makes the monitors belong to
+// another client id. The former application stays accepted, because its
+// notifications may come for some hours yet.
+//
+// It fails if clientID cannot be a client id, and does nothing if it is accepted
+// already.
 func (d *Decryption) AddApplication(clientID string) error {
 	if err := checkClientID(clientID); err != nil {
 		return err
@@ -136,11 +146,15 @@ type encryptedItem struct {
 }
 
 // tenant returns the tenant whose token must vouch for the item.
-func (it *encryptedItem) tenant() string {
-	if it.notification.TenantID != "" {
-		return it.notification.TenantID
+func (it *encryptedItem) tenant() string { return tenantOf(it.notification.TenantID, it.to) }
+
+// tenantOf returns the tenant of an item: the one that it states, otherwise that of
+// its registration, which may be nil; "" if neither tells.
+func tenantOf(stated string, reg *registration) string {
+	if stated == "" && reg != nil {
+		return reg.tenant
 	}
-	return it.to.tenant
+	return stated
 }
 
 // encryptedBody is what the encrypted items of one body share.
@@ -164,11 +178,8 @@ type decryptionQueue struct {
 // seconds.
 func (h *NotificationHandler) enqueue(ctx context.Context, b *notificationBatch) {
 	ctx = context.WithoutCancel(ctx)
-	tenants := make(map[string]struct{})
-	for i := range b.encrypted {
-		tenants[strings.ToLower(b.encrypted[i].tenant())] = struct{}{}
-	}
-	tokens := b.tokens
+	tokens, tenants := b.tokens, b.tenants
+	b.tenants = batchTenants{} // its map must not be used for the next body
 	body := &encryptedBody{ctx: ctx, verdict: sync.OnceValue(func() tokenVerdict { return h.decryption.tokens.judge(ctx, tokens, tenants) })}
 	for i := range b.encrypted {
 		b.encrypted[i].body = body

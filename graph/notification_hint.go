@@ -21,7 +21,9 @@ const (
 	HintKeyFailed
 	// HintNoValidationToken: no validation token came for its tenant. Microsoft
 	// Graph sends none where the application's service principal demands
-	// assignment and "Microsoft Graph Change Tracking" is not assigned to it.
+	// assignment and "Microsoft Graph Change Tracking" is not assigned to it. Nor
+	// can there be one where neither the item nor its registration
+	// ([NotificationHandler.Tenant]) tells the tenant.
 	HintNoValidationToken
 	// HintSigningKeys: the validation token could not be checked, because the
 	// signing keys of the login service could not be fetched, or its key was not
@@ -66,7 +68,7 @@ func (r HintReason) remedy() string {
 	case HintKeyFailed:
 		return "see why the key vault or module does not answer"
 	case HintNoValidationToken:
-		return `in Entra, either turn "Assignment required" off for the enterprise application or assign "Microsoft Graph Change Tracking" (` + changeTrackingID + ") to it"
+		return `in Entra, either turn "Assignment required" off for the enterprise application or assign "Microsoft Graph Change Tracking" (` + changeTrackingID + ") to it; if the notification states no tenant, register its receiver by NotificationHandler.Tenant"
 	case HintSigningKeys:
 		return "let this process reach the login service over HTTPS"
 	default:

@@ -28,6 +28,9 @@ const (
 	// characters (assumed).
 	maxBatchTokens = 64
 	maxTokenLength = 8 << 10
+	// maxBatchTenants bounds the memory for the tenants of one body. It is more
+	// than the tenants for which tokens can come.
+	maxBatchTenants = 4 * maxBatchTokens
 )
 
 // validationTokens are those of one body. A value of another type, a token that
@@ -64,6 +67,44 @@ func (v *validationTokens) read(text []byte) bool {
 		v.tokens = append(v.tokens, s)
 	}
 	return true
+}
+
+// batchTenants are the tenants of all items of one body, of the refused and the
+// unencrypted ones as well: Microsoft Graph sends the token of a tenant whatever
+// the handler makes of the tenant's items. The item of a subscription that was just
+// replaced is refused as unknown, and its token comes nevertheless.
+type batchTenants struct {
+	known  map[string]struct{} // in lower case
+	others bool                // there are items of tenants that are not in known
+}
+
+// add takes the tenant of one more item. What is not a tenant id may stand for any.
+func (t *batchTenants) add(tenantID string) {
+	if t.others {
+		return
+	}
+	if !isGUID(tenantID) {
+		t.others = true
+		return
+	}
+	tenantID = strings.ToLower(tenantID)
+	if _, ok := t.known[tenantID]; ok {
+		return
+	}
+	if len(t.known) >= maxBatchTenants {
+		t.others = true
+		return
+	}
+	if t.known == nil {
+		t.known = make(map[string]struct{})
+	}
+	t.known[tenantID] = struct{}{}
+}
+
+// mayHave reports whether an item may be of the tenant, whose id is in lower case.
+func (t *batchTenants) mayHave(tenantID string) bool {
+	_, ok := t.known[tenantID]
+	return ok || t.others
 }
 
 // tokenClaims are what is looked at. Microsoft Entra writes the audience as one
@@ -192,11 +233,10 @@ func (v *tokenValidator) check(c *tokenClaims) error {
 
 // tokenVerdict is what the tokens of one body prove.
 type tokenVerdict struct {
-	none    bool  // there are no tokens
 	fault   error // the first false token
 	keys    error // why a signature could not be checked
 	all     bool  // a false token does not tell its tenant, so no item is trusted
-	stray   bool  // a token is for a tenant that no item is of
+	stray   bool  // a token is for a tenant that no item can be of
 	tenants map[string]tokenStanding
 }
 
@@ -210,9 +250,9 @@ const (
 	tokenFalse
 )
 
-// judge judges the tokens of a body whose encrypted items are of these tenants.
-func (v *tokenValidator) judge(ctx context.Context, t validationTokens, itemTenants map[string]struct{}) tokenVerdict {
-	verdict := tokenVerdict{none: len(t.tokens) == 0, tenants: make(map[string]tokenStanding)}
+// judge judges the tokens of a body whose items are of these tenants.
+func (v *tokenValidator) judge(ctx context.Context, t validationTokens, tenants batchTenants) tokenVerdict {
+	verdict := tokenVerdict{tenants: make(map[string]tokenStanding)}
 	if t.malformed {
 		verdict.all, verdict.fault = true, falseToken("validationTokens is not a list of tokens")
 		return verdict
@@ -231,7 +271,7 @@ func (v *tokenValidator) judge(ctx context.Context, t validationTokens, itemTena
 			verdict.all = verdict.all || tenantID == ""
 		}
 		verdict.tenants[tenantID] = max(verdict.tenants[tenantID], standing)
-		if _, ok := itemTenants[tenantID]; !ok && standing != tokenUnchecked {
+		if standing != tokenUnchecked && !tenants.mayHave(tenantID) {
 			verdict.stray = true
 		}
 	}
@@ -241,9 +281,10 @@ func (v *tokenValidator) judge(ctx context.Context, t validationTokens, itemTena
 // of returns the standing of an item of a tenant.
 //
 // A token vouches for the items of its own tenant, and so for none whose tenant is
-// not known. Where a tenant has no token, though others have one, the tenant may lack the
-// assignment that tokens need; but if a token belongs to no item at all, the item
-// is taken for one that was put beside another's token.
+// not known. Where a tenant has no token, though others have one, the tenant may lack
+// the assignment that tokens need; but if a token can belong to no item of the body,
+// refused or not, the item is taken for one that was put beside another's token. A
+// body with an item of an unknown tenant has no such token: it may be that item's.
 func (v *tokenVerdict) of(tenantID string) tokenStanding {
 	if v.all {
 		return tokenFalse
