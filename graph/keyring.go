@@ -81,6 +81,10 @@ type KeyRingOptions struct {
 // and renewals, and former ones for as long as notifications for them may arrive.
 // It is safe for concurrent use and has no goroutine.
 //
+// What the keys decrypt may be handed on in another order than it came in, so a
+// presence in a notification is a hint and not an observation; see
+// [NotificationHandler] for what encrypted notifications are good for.
+//
 // A generated key is an RSA key of 2048 bits with a random id and a self-signed
 // certificate that is valid from a day before its making until a day after its
 // last use. It lives in memory only. After a restart the notifications for keys

@@ -88,7 +88,10 @@ func (p *Pool) previewLocked(from, to Application) ApplicationChange {
 // the old credentials still allow it; otherwise they lapse within the hour.
 //
 // It holds for all pools of the store. Change the configuration too: a pool that
-// is started with the former application does not run ([*ApplicationError]).
+// is started with the former application does not run ([*ApplicationError]). If
+// notifications are encrypted, give the new client id to AddApplication of package
+// graph's Decryption before: until then validation tokens for it are false, and its
+// notifications are refused.
 func (p *Pool) SetApplication(ctx context.Context, to Application) (ApplicationChange, error) {
 	to = to.normal()
 	if err := to.check(); err != nil {

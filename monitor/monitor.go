@@ -130,7 +130,12 @@ type Options struct {
 	// are rotated without a gap. Microsoft Graph can neither begin nor end to
 	// encrypt with a renewal: a subscription stays what it is until it is
 	// replaced, and one that is remembered is replaced, if that has changed,
-	// when Run begins. Default: nil is always returned.
+	// when Run begins.
+	//
+	// The presence may arrive out of order and is only a hint: the monitor and
+	// the bridge use whom it is about and read anew, so this is for receivers of
+	// the embedder's own and for following Microsoft's recommendation to
+	// subscribe that way. Default: nil is always returned.
 	Encryption func() *presence.EncryptionCertificate
 }
 
