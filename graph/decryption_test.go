@@ -160,8 +160,8 @@ func FuzzEncryptedContent(f *testing.F) {
 	p := parts{symmetric: symmetric}
 	p.encrypt(f, []byte(`{"id":"u","availability":"Busy"}`+strings.Repeat("\x10", 16)))
 	good := p.content("one")
-	f.Add(good.Data, good.DataSignature, "AAAA", []byte(symmetric))
-	f.Add("AAAA", good.DataSignature, "", []byte(symmetric))
+	f.Add(good.Data, good.DataSignature, "AAAA", symmetric)
+	f.Add("AAAA", good.DataSignature, "", symmetric)
 	f.Add("", "", "====", []byte(nil))
 	f.Fuzz(func(t *testing.T, data, signature, wrapped string, symmetric []byte) {
 		c := &encryptedContent{Data: data, DataSignature: signature, DataKey: wrapped, CertificateID: "one"}

@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"crypto/rsa"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -98,7 +97,7 @@ func TestSigningKeysSurviveAFailure(t *testing.T) {
 		"no answer": func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true },
 		"HTML":      func(w http.ResponseWriter, r *http.Request) bool { answer(200, "<html>")(w, r); return true },
 		"redirect": func(w http.ResponseWriter, r *http.Request) bool {
-			http.Redirect(w, r, "http://evil.test/", 302)
+			http.Redirect(w, r, "http://evil.test/", http.StatusFound)
 			return true
 		},
 		"foreign": func(w http.ResponseWriter, r *http.Request) bool {
@@ -171,6 +170,5 @@ func TestSigningKeysOutliveAPanic(t *testing.T) {
 		time.Sleep(time.Minute)
 		_, err = s.find(t.Context(), "key-1")
 		require.NoError(t, err)
-		assert.False(t, errors.Is(err, errSigningKeys))
 	})
 }
