@@ -18,7 +18,8 @@ import (
 // command is one word of the command line.
 type command struct {
 	name, synopsis, help string
-	// flags defines flags of its own, and returns what to run.
+	// define adds the command's own flags, and returns what to run once they are
+	// parsed.
 	define func(p *program, flags *flag.FlagSet) func(ctx context.Context, principalName string) error
 }
 

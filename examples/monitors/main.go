@@ -48,7 +48,8 @@
 // from standard input. The key of the store is read from -key-file, whose further
 // lines are former keys, else from MONITORS_STORE_KEY.
 //
-// It exits with 1 when something failed, and with 2 when the command line is wrong.
+// It exits with 1 when something failed, also where retry finds that a monitor
+// cannot work, and with 2 when the command line is wrong.
 package main
 
 import (

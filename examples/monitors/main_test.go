@@ -178,8 +178,8 @@ func TestApplicationIsAskedForFirst(t *testing.T) {
 
 		preview := w.succeeds("application", "-to-client", next.ClientID)
 		assert.Contains(w, preview, "to    tenant "+w.server.TenantID()+", client "+next.ClientID)
-		assert.Contains(w, preview, "1 monitor would stop until they are renewed with a client secret of the other application and authorized again: monitor1@example.test")
-		assert.Contains(w, preview, "0 monitors belong to the other application already: none")
+		assert.Contains(w, preview, "1 monitor would stop until renewed with a client secret of the other application and authorized again: monitor1@example.test")
+		assert.Contains(w, preview, "of the other application already, and working again at once: none")
 		assert.Contains(w, preview, "Nothing was changed: -apply does it.")
 		assert.Contains(w, w.succeeds("list"), "authorized")
 
@@ -188,7 +188,7 @@ func TestApplicationIsAskedForFirst(t *testing.T) {
 		former := w.settings.application
 		w.settings.application.ClientID = next.ClientID
 		assert.Contains(w, w.succeeds("list"), "update needed")
-		assert.Contains(w, w.succeeds("application", "-to-client", former.ClientID), "1 monitor belong to the other application already: monitor1@example.test")
+		assert.Contains(w, w.succeeds("application", "-to-client", former.ClientID), "working again at once: monitor1@example.test")
 		for _, command := range []string{"authorize", "url", "retry"} {
 			assert.Contains(w, w.fails(command, demoMonitor), `is in the state "update needed": The tenant or client id has changed. Renew the monitor`)
 		}

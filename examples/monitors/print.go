@@ -79,9 +79,9 @@ func (p *program) printChange(c monitor.ApplicationChange, applied bool) {
 	if applied {
 		would = " stop"
 	}
-	fmt.Fprintf(p.stdout, "%s%s until they are renewed with a client secret of the other application and authorized again: %s\n",
+	fmt.Fprintf(p.stdout, "%s%s until renewed with a client secret of the other application and authorized again: %s\n",
 		count(len(c.Monitors), "monitor"), would, names(c.Monitors))
-	fmt.Fprintf(p.stdout, "%s belong to the other application already: %s\n", count(len(c.Returning), "monitor"), names(c.Returning))
+	fmt.Fprintf(p.stdout, "of the other application already, and working again at once: %s\n", names(c.Returning))
 	fmt.Fprintf(p.stdout, "%s without notifications until then\n\n", count(c.Users, "user"))
 	if !applied {
 		fmt.Fprintln(p.stdout, "Nothing was changed: -apply does it.")
@@ -107,11 +107,10 @@ func names(all []string) string {
 
 // trouble is the error of a monitor that cannot do what was asked for as it is.
 func trouble(m monitor.MonitorStatus) error {
-	state := string(m.State)
 	if m.Leaving {
 		return fmt.Errorf("%s is being deleted: delete it again to finish that", m.PrincipalName)
 	}
-	return fmt.Errorf("%s is in the state %q: %s", m.PrincipalName, state, m.Sentence)
+	return fmt.Errorf("%s is in the state %q: %s", m.PrincipalName, m.State, m.Sentence)
 }
 
 // complain prints errors, one a line.
