@@ -297,9 +297,12 @@ func (t *wireTime) UnmarshalJSON(b []byte) error {
 }
 
 var (
-	presenceResource = regexp.MustCompile(`(?i)^/?communications/presences(.*)$`)
-	filteredUsers    = regexp.MustCompile(`(?i)^\?\$filter=\s*id\s+(?:in\s*\(([^()]*)\)|eq\s+('[^']*'))\s*$`)
-	singleUser       = regexp.MustCompile(`^(?:/([A-Za-z0-9._-]+)|\('([A-Za-z0-9._-]+)'\))$`)
+	// What follows these may be the ids of 650 users: too long for a regexp.
+	presencesOf = regexp.MustCompile(`(?i)^/?communications/presences`)
+	filterIn    = regexp.MustCompile(`(?i)^\?\$filter=\s*id\s+in\s*\(`)
+	filterEq    = regexp.MustCompile(`(?i)^\?\$filter=\s*id\s+eq\s+'`)
+
+	singleUser = regexp.MustCompile(`^(?:/([A-Za-z0-9._-]+)|\('([A-Za-z0-9._-]+)'\))$`)
 )
 
 // watchedUsers returns the users of a presence resource, and whether it is one.
@@ -309,22 +312,37 @@ func watchedUsers(resource string) ([]string, bool) {
 	if decoded, err := url.QueryUnescape(resource); err == nil {
 		resource = decoded
 	}
-	m := presenceResource.FindStringSubmatch(resource)
-	if m == nil {
+	rest, is := cutMatch(resource, presencesOf)
+	if !is || strings.Contains(rest, "\n") {
 		return nil, false
 	}
-	if one := singleUser.FindStringSubmatch(m[1]); one != nil {
+	if one := singleUser.FindStringSubmatch(rest); one != nil {
 		return []string{one[1] + one[2]}, true
 	}
-	filter := filteredUsers.FindStringSubmatch(m[1])
-	if filter == nil {
+	list, ends := "", false
+	if in, is := cutMatch(rest, filterIn); is {
+		list, ends = strings.CutSuffix(strings.TrimSpace(in), ")")
+	} else if eq, is := cutMatch(rest, filterEq); is {
+		list, ends = strings.CutSuffix(strings.TrimSpace(eq), "'")
+		ends = ends && !strings.ContainsAny(list, "',")
+	}
+	if !ends || strings.ContainsAny(list, "()") {
 		return nil, true
 	}
 	var ids []string
-	for quoted := range strings.SplitSeq(filter[1]+filter[2], ",") {
+	for quoted := range strings.SplitSeq(list, ",") {
 		if id := strings.Trim(quoted, "' "); isIdentifier(id) {
 			ids = append(ids, id)
 		}
 	}
 	return ids, true
+}
+
+// cutMatch returns what follows a pattern that matches the beginning of s.
+func cutMatch(s string, beginning *regexp.Regexp) (rest string, found bool) {
+	at := beginning.FindStringIndex(s)
+	if at == nil {
+		return s, false
+	}
+	return s[at[1]:], true
 }

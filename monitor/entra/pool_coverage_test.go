@@ -23,7 +23,6 @@ const sampling = 15 * time.Minute
 type coverage struct {
 	service *service
 	ids     []string
-	at      time.Time
 	last    map[string]graphtest.SubscriptionInfo
 	changes int
 }
@@ -44,7 +43,6 @@ func newCoverage(s *service, ids []string) *coverage {
 		}
 	}
 	require.Len(s, watchers, len(ids), "somebody is watched whom nobody wants")
-	c.at = time.Now()
 	return c
 }
 
@@ -72,13 +70,14 @@ func (c *coverage) check() {
 		require.Zero(s, sub.Held)
 		c.last[sub.ID] = sub
 	}
-	c.at = now
 }
 
 // pass lets time go by. Now and then a user is busy, and the process hears of it.
 func (c *coverage) pass(p *process, d time.Duration) {
 	s := c.service
 	s.Helper()
+	// A change during a restart may arrive before its subscription is adopted.
+	refused := p.handler.Stats().Refused
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		// A large step through the users, so that every monitor's turn comes.
 		c.changes++
@@ -89,5 +88,5 @@ func (c *coverage) pass(p *process, d time.Duration) {
 		require.Greater(s, p.sink.heard(id), before, "a change was not heard")
 		c.check()
 	}
-	assert.Empty(s, p.handler.Stats().Refused)
+	assert.Equal(s, refused, p.handler.Stats().Refused)
 }
