@@ -341,11 +341,21 @@ func (c *traffic) usedTwice() (tokens int) {
 	return tokens
 }
 
-// query returns what a browser would bring to the redirect URI with a refusal.
-func refusal(address, oauth, description string) url.Values {
-	q := refused(oauth, description)
-	if u, err := url.Parse(address); err == nil {
-		q.Set("state", u.Query().Get("state"))
+// reregister changes an application as it is registered now.
+func (s *service) reregister(change func(*graphtest.Application)) {
+	s.Helper()
+	for _, app := range s.Applications() {
+		if app.ClientID == s.app.ClientID {
+			change(&app)
+			s.AddApplication(app)
+		}
 	}
-	return q
+}
+
+// stateOf returns the state in an authorization URL.
+func (s *service) stateOf(address string) string {
+	s.Helper()
+	u, err := url.Parse(address)
+	require.NoError(s, err)
+	return u.Query().Get("state")
 }
