@@ -80,6 +80,7 @@ func (s *service) start(change func(*monitor.PoolOptions), handled *graph.Notifi
 	s.present.Store(p.handler)
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(context.Background())
+	s.Cleanup(p.cancel) // where the test fails before it stops the process
 	go func() { p.done <- p.Run(ctx) }()
 	return p
 }

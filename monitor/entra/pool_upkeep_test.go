@@ -257,7 +257,10 @@ func TestEndsOfClientSecretsAreAnnounced(t *testing.T) {
 		account := s.AddUser(graphtest.User{PrincipalName: address, Mail: address})
 		secret := s.newSecret("integration watcher", end)
 		feature := s.newSecret("integration feature", end.Add(-20*day))
-		p := s.start(func(o *monitor.PoolOptions) { o.FeatureSecret = feature }, nil)
+		p := s.start(func(o *monitor.PoolOptions) {
+			quiet(o)
+			o.FeatureSecret = feature
+		}, nil)
 		defer p.stop()
 		require.NoError(w, p.Add(w.Context(), address, secret))
 		require.NoError(w, p.authorize(account))
