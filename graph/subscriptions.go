@@ -324,7 +324,7 @@ func watchedUsers(resource string) ([]string, bool) {
 		list, ends = strings.CutSuffix(strings.TrimSpace(in), ")")
 	} else if eq, is := cutMatch(rest, filterEq); is {
 		list, ends = strings.CutSuffix(strings.TrimSpace(eq), "'")
-		ends = ends && !strings.ContainsAny(list, "',")
+		ends = ends && !strings.Contains(list, "'")
 	}
 	if !ends || strings.ContainsAny(list, "()") {
 		return nil, true
