@@ -27,7 +27,10 @@ type tenant struct {
 	tokens   map[string]tenantToken    // by refresh token
 	// breakdown, if set, is the error of every request.
 	breakdown error
-	latency   time.Duration
+	// unreadable is why accounts cannot be read; noHints: Entra shows none.
+	unreadable error
+	noHints    bool
+	latency    time.Duration
 
 	refreshing map[string]int // requests for a token under way, by account
 	overlaps   int
@@ -59,6 +62,7 @@ type tenantAccount struct {
 	refused       error // why it gets no token
 	subscriptions map[Application]*presence.Subscription
 	failing       error    // what subscriptions are answered
+	stuck         error    // what deletions are answered
 	unconsented   []string // required permissions that it has not granted
 	refreshes     int
 }
@@ -235,7 +239,13 @@ func (t *tenant) Inspect(ctx context.Context, c Credentials) (Inspection, error)
 	} else {
 		found.Account = a.user
 	}
+	if t.unreadable != nil {
+		found.Account, found.AccountErr = presence.TeamsUser{}, t.unreadable
+	}
 	for _, s := range t.secrets {
+		if t.noHints {
+			s.Hint = ""
+		}
 		found.ClientSecrets = append(found.ClientSecrets, s)
 	}
 	return found, nil
@@ -406,6 +416,9 @@ func (s *tenantSession) DeleteSubscription(ctx context.Context, id string) error
 		return err
 	}
 	defer s.tenant.mu.Unlock()
+	if a.stuck != nil {
+		return a.stuck
+	}
 	if sub := a.subscriptions[s.credentials.Application]; sub == nil || sub.ID != id {
 		return fmt.Errorf("delete: %w", presence.ErrNotFound)
 	}
