@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink"
@@ -51,16 +50,7 @@ type teamsSettings struct {
 	secret             presence.Secret
 	certificate        *x509.Certificate
 	key                crypto.Signer
-	monitor            *monitorSettings // nil: no notifications of Teams
-}
-
-type monitorSettings struct {
-	principalName    string
-	secret           presence.Secret
-	refreshToken     presence.Secret
-	refreshTokenFile string
-	// settle is as in monitor.Options.
-	settle time.Duration
+	monitors           *monitorsSettings // nil: no notifications of Teams
 }
 
 type cloudLinkSettings struct {
@@ -169,7 +159,7 @@ func (s *settings) readTeams(top, in *section) {
 	}
 	t.secret = in.secret("secret")
 	t.certificate, t.key = readCertificate(in.sub("certificate"))
-	s.readMonitor(in.sub("monitor"))
+	s.readMonitors(in)
 	in.close()
 }
 
@@ -201,37 +191,6 @@ func readCertificate(in *section) (*x509.Certificate, crypto.Signer) {
 		pair.Leaf, _ = x509.ParseCertificate(pair.Certificate[0])
 	}
 	return pair.Leaf, signer
-}
-
-func (s *settings) readMonitor(in *section) {
-	if !in.present {
-		return
-	}
-	m := &monitorSettings{}
-	s.teams.monitor = m
-	m.principalName = in.required("principal_name", "it is the user principal name of the presence monitor, an ordinary Entra account")
-	if m.principalName != "" && !strings.Contains(m.principalName, "@") {
-		in.fail("principal_name", "%s is not a user principal name: write it like monitor@example.com", quote(m.principalName))
-	}
-	m.secret = in.secret("secret")
-	if !in.has("secret") {
-		m.secret = s.teams.secret
-		if s.teams.certificate != nil {
-			in.fail("secret", "is missing: a monitor signs in with a client secret of its own, also where the application has a certificate")
-		}
-	}
-	m.refreshToken = in.secret("refresh_token")
-	m.refreshTokenFile = in.file("refresh_token_file")
-	if m.refreshTokenFile == "" {
-		in.doc.warn(in.line, in.path("refresh_token_file"), "there is none, so the monitor has to sign in again after a restart once its refresh token has been replaced")
-	}
-	if s.publicURL == "" {
-		in.fail("principal_name", "a monitor needs public_url, where Microsoft Graph delivers its notifications: set public_url or remove this section")
-	}
-	if !s.teams.cloud.Notifications {
-		in.doc.warn(in.line, in.key, "this cloud has no presence notifications: the monitor stays idle and presence is read in bulk")
-	}
-	in.close()
 }
 
 func (s *settings) readCloudLink(top, in *section) {
@@ -421,7 +380,7 @@ func unjoin(err error) []error {
 // nothing to whoever writes a configuration file.
 func plain(err error) string {
 	text := err.Error()
-	for _, prefix := range []string{"micollab: ", "presence: ", "presencebridge: ", "graph: ", "cloudlink: "} {
+	for _, prefix := range []string{"micollab: ", "presence: ", "presencebridge: ", "graph: ", "cloudlink: ", "monitor: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return text

@@ -25,9 +25,9 @@ teams:
   tenant_id: 11111111-2222-3333-4444-555555555555
   client_id: 66666666-7777-8888-9999-aaaaaaaaaaaa
   secret: {env: TEAMS_SECRET}
-  monitor:
-    principal_name: monitor@example.com
-    refresh_token_file: token
+  monitors: [{principal_name: monitor@example.com, client_secret: {env: MONITOR_SECRET}}]
+  store: monitors.db
+  store_key: {env: STORE_KEY}
 cloudlink:
   region: eu
   account_id: 12345678-1111-2222-3333-444444444444
@@ -42,9 +42,22 @@ micollab:
   password_set: true
 `
 
+// storeKey is a key as openssl writes it.
+const storeKey = "3q2+7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc="
+
 func environment(name string) (string, bool) {
-	value, ok := map[string]string{"TEAMS_SECRET": "s3cret-teams", "CLOUDLINK_SECRET": "s3cret-cloudlink"}[name]
+	value, ok := map[string]string{
+		"TEAMS_SECRET": "s3cret-teams", "CLOUDLINK_SECRET": "s3cret-cloudlink", "MONITOR_SECRET": "s3cret-monitor", "STORE_KEY": storeKey,
+	}[name]
 	return value, ok
+}
+
+// filled has a value for every variable of the sample.
+func filled(name string) (string, bool) {
+	if name == "BRIDGE_STORE_KEY" || name == "STORE_KEY" {
+		return storeKey, true
+	}
+	return "s3cret-value", true
 }
 
 func TestCompleteConfiguration(t *testing.T) {
@@ -54,8 +67,13 @@ func TestCompleteConfiguration(t *testing.T) {
 	assert.Equal(t, presencebridge.Bidirectional, s.bridge.Direction)
 	assert.Equal(t, graph.Global(), s.teams.cloud)
 	assert.Equal(t, "s3cret-teams", s.teams.secret.Reveal())
-	assert.Equal(t, "s3cret-teams", s.teams.monitor.secret.Reveal(), "the application's, as the monitor has none")
-	assert.Equal(t, "token", s.teams.monitor.refreshTokenFile)
+	require.Len(t, s.teams.monitors.monitors, 1)
+	assert.Equal(t, "monitor@example.com", s.teams.monitors.monitors[0].principalName)
+	assert.Equal(t, "s3cret-monitor", s.teams.monitors.monitors[0].clientSecret.Reveal())
+	assert.Equal(t, "monitors.db", s.teams.monitors.storeFile)
+	assert.Equal(t, storeKey, s.teams.monitors.storeKey.Reveal())
+	assert.Equal(t, "s3cret-teams", s.teams.monitors.pool.FeatureSecret.Reveal(), "its end is watched too")
+	assert.False(t, s.teams.monitors.encrypted)
 	assert.Equal(t, "s3cret-cloudlink", s.cloudlink.secret.Reveal())
 	assert.Equal(t, presence.MiVoiceBusiness, s.cloudlink.pbx)
 	_, err = assemble(s, &extras{})
@@ -120,9 +138,27 @@ func TestEveryMistakeHasItsLineAndRemedy(t *testing.T) {
 		"secret and certificate": {"teams:\n", "teams:\n  certificate: {file: /nowhere/a, key_file: /nowhere/b}\n",
 			"bridge.yaml:6: teams.certificate: there is a secret too: the application proves itself by one of them"},
 		"monitor": {"principal_name: monitor@example.com", "principal_name: monitor",
-			`bridge.yaml:10: teams.monitor.principal_name: "monitor" is not a user principal name: write it like monitor@example.com`},
+			`bridge.yaml:9: teams.monitors.principal_name: "monitor" is not a user principal name: write it like monitor@example.com`},
+		"monitor without name": {"principal_name: monitor@example.com, ", "",
+			"bridge.yaml:9: teams.monitors.principal_name: is missing: it is the user principal name of the presence monitor, an ordinary Entra account"},
+		"monitor without secret": {", client_secret: {env: MONITOR_SECRET}", "",
+			"bridge.yaml:9: teams.monitors.client_secret: is missing: it is a client secret of the application that is this monitor's own: write {env: NAME} or {file: PATH} for its Value"},
+		"monitor twice": {"monitors: [", "monitors: [{principal_name: Monitor@Example.com, client_secret: {env: MONITOR_SECRET}}, ",
+			`bridge.yaml:9: teams.monitors.principal_name: "monitor@example.com" is in the list twice: one account holds one subscription, so use another`},
+		"one monitor": {"monitors: [{principal_name: monitor@example.com, client_secret: {env: MONITOR_SECRET}}]", "monitors: {principal_name: monitor@example.com}",
+			"bridge.yaml:9: teams.monitors: this must be a list: one entry a line, each after a dash"},
+		"key of another form": {"teams:\n", "teams:\n  monitor: {principal_name: monitor@example.com, refresh_token_file: token}\n",
+			"bridge.yaml:6: teams.monitor: this key is not used: write monitors, a list with principal_name and client_secret of each, with store and store_key beside it; "},
+		"no store": {"  store: monitors.db\n", "",
+			"bridge.yaml:5: teams.store: is missing: name a file, such as monitors.db, in which the sign-ins of the monitors are kept"},
+		"no store key": {"  store_key: {env: STORE_KEY}\n", "",
+			"bridge.yaml:5: teams.store_key: is missing: the store holds secrets, and this key seals them: make one with openssl rand -base64 32"},
+		"short store key": {"{env: STORE_KEY}", "{value: hunter2}",
+			"bridge.yaml:11: teams.store_key: the key is not 32 bytes as base64 or hexadecimal digits (it has 7 characters): make one with GenerateKey"},
+		"spares without monitors": {"  monitors: [{principal_name: monitor@example.com, client_secret: {env: MONITOR_SECRET}}]\n  store: monitors.db\n  store_key: {env: STORE_KEY}\n", "  spares: 1\n",
+			"bridge.yaml:9: teams.spares: there are no monitors that it could be for: give monitors and store, or remove it"},
 		"monitor without URL": {"public_url: https://presence.example.com\n", "",
-			"bridge.yaml:9: teams.monitor.principal_name: a monitor needs public_url, where Microsoft Graph delivers its notifications: set public_url or remove this section"},
+			"bridge.yaml:8: teams.monitors: monitors need public_url, where Microsoft Graph delivers its notifications: set public_url, or remove monitors and store"},
 		"region": {"region: eu", "region: E U",
 			`bridge.yaml:13: cloudlink.region: "E U" is not a region: use us, eu or ap, or leave it out`},
 		"service": {"region: eu", "services: {presense: https://x.example.com}",
@@ -212,8 +248,7 @@ func TestWarnings(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(open, []byte("from a file\n"), 0o600))
 	require.NoError(t, os.Chmod(open, 0o644))
-	text := strings.NewReplacer("{env: TEAMS_SECRET}", "{value: plain}", "{env: CLOUDLINK_SECRET}", "{file: "+open+"}",
-		"    refresh_token_file: token\n", "").Replace(complete)
+	text := strings.NewReplacer("{env: TEAMS_SECRET}", "{value: plain}", "{env: CLOUDLINK_SECRET}", "{file: "+open+"}").Replace(complete)
 	s, warnings, err := load("bridge.yaml", []byte(text), environment)
 	require.NoError(t, err)
 	assert.Equal(t, "plain", s.teams.secret.Reveal())
@@ -224,8 +259,7 @@ func TestWarnings(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"bridge.yaml:8: teams.secret: the secret stands in this file: prefer env or file, and keep the file from others",
-		"bridge.yaml:9: teams.monitor.refresh_token_file: there is none, so the monitor has to sign in again after a restart once its refresh token has been replaced",
-		fmt.Sprintf("bridge.yaml:16: cloudlink.credential.secret: every account of this machine can read %s: chmod 600", open),
+		fmt.Sprintf("bridge.yaml:17: cloudlink.credential.secret: every account of this machine can read %s: chmod 600", open),
 	}, lines)
 }
 
@@ -234,13 +268,13 @@ func TestNationalCloudHasNoNotifications(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, graph.USGovernmentDoD(), s.teams.cloud)
 	require.Len(t, warnings, 1)
-	assert.Contains(t, warnings[0].Error(), "the monitor stays idle and presence is read in bulk")
+	assert.Contains(t, warnings[0].Error(), "the monitors stay idle and presence is read in bulk")
 }
 
 func TestSampleIsInOrder(t *testing.T) {
 	text, err := os.ReadFile("bridge.sample.yaml")
 	require.NoError(t, err)
-	s, warnings, err := load("bridge.sample.yaml", text, func(string) (string, bool) { return "value", true })
+	s, warnings, err := load("bridge.sample.yaml", text, filled)
 	require.NoError(t, err)
 	assert.Empty(t, warnings)
 	_, err = assemble(s, &extras{})
@@ -259,26 +293,25 @@ func TestSampleIsInOrder(t *testing.T) {
 }
 
 func TestSampleWithoutVariablesNamesEachOfThem(t *testing.T) {
-	t.Setenv("BRIDGE_TEAMS_SECRET", "")
-	t.Setenv("BRIDGE_MONITOR_SECRET", "")
-	t.Setenv("BRIDGE_CLOUDLINK_SECRET", "")
+	names := []string{"BRIDGE_TEAMS_SECRET", "BRIDGE_MONITOR_1_SECRET", "BRIDGE_MONITOR_2_SECRET", "BRIDGE_STORE_KEY", "BRIDGE_CLOUDLINK_SECRET"}
+	for _, name := range names {
+		t.Setenv(name, "")
+	}
 	var out, errs buffer
 	assert.Equal(t, exitUsage, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
-	for _, name := range []string{"BRIDGE_TEAMS_SECRET", "BRIDGE_MONITOR_SECRET", "BRIDGE_CLOUDLINK_SECRET"} {
+	for _, name := range names {
 		assert.Contains(t, errs.String(), "environment variable "+name+" is empty: set it or use file")
-		t.Setenv(name, "value")
+		value, _ := filled(name)
+		t.Setenv(name, value)
 	}
 	assert.Zero(t, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
 	assert.Equal(t, "bridge.sample.yaml is in order: bidirectional, notifications of both sides\n", out.String())
+	assert.NoFileExists(t, "monitors.db", "a check makes no store")
 }
 
 func TestCertificateConfiguration(t *testing.T) {
 	certificate, key := newCertificate(t)
 	text := strings.Replace(complete, "  secret: {env: TEAMS_SECRET}\n", "  certificate: {file: "+certificate+", key_file: "+key+"}\n", 1)
-	_, _, err := load("bridge.yaml", []byte(text), environment)
-	require.ErrorContains(t, err, "bridge.yaml:9: teams.monitor.secret: is missing: a monitor signs in with a client secret of its own")
-
-	text = strings.Replace(text, "    refresh_token_file", "    secret: {env: TEAMS_SECRET}\n    refresh_token_file", 1)
 	s, _, err := load("bridge.yaml", []byte(text), environment)
 	require.NoError(t, err)
 	assert.NotNil(t, s.teams.certificate)
@@ -294,11 +327,11 @@ func FuzzConfig(f *testing.F) {
 	sample, err := os.ReadFile("bridge.sample.yaml")
 	require.NoError(f, err)
 	f.Add(sample)
-	for _, text := range []string{"", "a", "- b", "teams: &a {monitor: *a}", "<<: {a: b}", "? [a, b]\n: c", "a: !!binary x", "mapping: {text: \"phone idle -> clear\\nx\"}", "teams: {secret: {env: [x]}}", "%YAML 1.2\n---\na: b\n---\nc: d"} {
+	for _, text := range []string{"", "a", "- b", "teams: &a {monitors: [*a]}", "teams: {monitors: [a, {b: c}, [d]]}", "<<: {a: b}", "? [a, b]\n: c", "a: !!binary x", "mapping: {text: \"phone idle -> clear\\nx\"}", "teams: {secret: {env: [x]}}", "%YAML 1.2\n---\na: b\n---\nc: d"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, _, err := load("fuzz.yaml", text, func(string) (string, bool) { return "s3cret-value", true })
+		s, _, err := load("fuzz.yaml", text, filled)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "s3cret-value")
 			for _, err := range unjoin(err) {

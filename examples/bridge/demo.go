@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink"
 	"github.com/presencebridge/presencebridge/graph"
-	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -20,7 +20,7 @@ type demoOptions struct {
 	once, json bool
 }
 
-// runDemonstration plays a day of a small company.
+// runDemonstration plays a day of a company.
 func runDemonstration(ctx context.Context, opts demoOptions, stdout, stderr io.Writer) int {
 	code, err := demonstrate(ctx, opts, newPrinter(stdout, opts.json))
 	if err != nil {
@@ -39,8 +39,9 @@ func demonstrate(ctx context.Context, opts demoOptions, out *printer) (code int,
 	defer co.close()
 	l := newLedger(co, c, out)
 	i, err := assemble(co.settings, &extras{
-		hooks: l.hooks(),
-		teams: func(client *graph.Client) presencebridge.Teams { return stretched{client, c} },
+		hooks:    l.hooks(),
+		teams:    func(client *graph.Client) presencebridge.Teams { return stretched{client, c} },
+		monitors: l.monitorChanged,
 	})
 	if err != nil {
 		return 0, errors.Join(err, co.settings.listener.Close(), co.settings.statusListener.Close())
@@ -53,11 +54,16 @@ func demonstrate(ctx context.Context, opts demoOptions, out *printer) (code int,
 		stop()
 		err = errors.Join(err, <-stopped)
 	}()
-	if err := i.ready(ctx); err != nil {
+	o := newOffice(l, i.monitors)
+	err = o.signInAll(ctx, i)
+	if err == nil {
+		err = i.ready(ctx)
+	}
+	if err != nil {
 		return 0, interrupted(ctx, opts, err)
 	}
 	introduce(out, opts, co, i)
-	if err := l.playDay(ctx); err != nil {
+	if err := l.playDay(ctx, o); err != nil {
 		return 0, interrupted(ctx, opts, err)
 	}
 	s := l.settle(ctx, i.bridge)
@@ -112,7 +118,8 @@ func (i *integration) inPlace() bool {
 			return false
 		}
 	}
-	return i.upkeep.page().State == monitor.ConditionSubscribed && i.watcher.Snapshot().State == cloudlink.WatcherSubscribed
+	s := i.monitors.pool.Snapshot()
+	return s.Users > 0 && s.Subscribed == s.Users && i.watcher.Snapshot().State == cloudlink.WatcherSubscribed
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -135,7 +142,7 @@ func (co *company) statusURL() string {
 func introduce(out *printer, opts demoOptions, co *company, i *integration) {
 	roster := i.bridge.Roster()
 	info := func(format string, args ...any) { out.print(line{Event: lineInfo, Note: fmt.Sprintf(format, args...)}) }
-	out.print(line{Event: lineIntro, Note: fmt.Sprintf("A day of %d people, from 08:00 to 18:00 in %v.", len(co.people), opts.day)})
+	out.print(line{Event: lineIntro, Note: fmt.Sprintf("A day of %d people, from 08:00 to 18:00 in %v.", len(co.everybody), opts.day)})
 	info("Double of Microsoft Graph: %s", co.graph.URL())
 	info("Double of CloudLink: %s", strings.TrimSuffix(co.cloudlink.URL(""), "//2017-09-01"))
 	info("Status page: %s", co.statusURL())
@@ -151,10 +158,15 @@ func introduce(out *printer, opts demoOptions, co *company, i *integration) {
 		out.print(line{Event: lineExcluded, Person: e.Name, Where: string(e.Reason), Note: "left out: " + e.Detail})
 	}
 	info("")
+	for _, m := range i.monitors.pool.Snapshot().Monitors {
+		info("%s watches %d people.", m.PrincipalName, m.Subscribed)
+	}
+	info("")
 }
 
-// playDay lets the day pass and prints what happens.
-func (l *ledger) playDay(ctx context.Context) error {
+// playDay lets the day pass, for the people and in the office, and prints what
+// happens.
+func (l *ledger) playDay(ctx context.Context, o *office) error {
 	flushing, stop := context.WithCancel(ctx)
 	flushed := make(chan struct{})
 	go func() {
@@ -167,8 +179,22 @@ func (l *ledger) playDay(ctx context.Context) error {
 		stop()
 		<-flushed
 	}()
-	l.clock.open()
-	return l.company.play(ctx, l.clock, day(l))
+	l.begin()
+	return errors.Join(together(
+		func() error { return l.company.play(ctx, l.clock, day(l)) },
+		func() error { return o.play(ctx) },
+	)...)
+}
+
+// together calls functions at the same time, and returns what they return.
+func together(functions ...func() error) []error {
+	errs := make([]error, len(functions))
+	var running sync.WaitGroup
+	for n, f := range functions {
+		running.Go(func() { errs[n] = f() })
+	}
+	running.Wait()
+	return errs
 }
 
 // settle gives the bridge the time that it promises to need until both sides

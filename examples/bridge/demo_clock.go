@@ -14,10 +14,15 @@ const (
 	opening = 8 * time.Hour
 	closing = 18 * time.Hour
 	// sessionLifetime is short, so that a long call outlives it.
-	sessionLifetime   = 45 * time.Minute
-	reconcileInterval = 40 * time.Minute
+	sessionLifetime = 45 * time.Minute
+	// Everybody is read anew at the one interval, and those whom no monitor
+	// watches at the other. To read everybody takes a quarter of an hour of this day.
+	reconcileInterval = 80 * time.Minute
+	unwatchedInterval = 30 * time.Minute
+	// checkInterval is how often the directory is asked about the monitors.
+	checkInterval = 20 * time.Minute
 
-	minDay = 4 * time.Second
+	minDay = 8 * time.Second
 	maxDay = time.Hour
 )
 

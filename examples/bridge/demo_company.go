@@ -4,13 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink/cloudlinktest"
+	"github.com/presencebridge/presencebridge/examples/internal/simulator"
 	"github.com/presencebridge/presencebridge/graph"
 	"github.com/presencebridge/presencebridge/graph/graphtest"
 	"github.com/presencebridge/presencebridge/micollab"
+	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -49,12 +54,20 @@ const (
 	niels first = "Niels"
 )
 
-// company is a dozen people at doubles of Microsoft Graph and CloudLink.
+// colleagues is how many people there are beside those whom the day calls by name.
+const colleagues = 1500
+
+// company is people at doubles of Microsoft Graph and CloudLink.
 type company struct {
 	graph     *graphtest.Server
 	cloudlink *cloudlinktest.Server
 	clientID  string
+	// everybody begins with those whom the day calls by name, who are in people
+	// too.
+	everybody []*member
 	people    map[first]*member
+	monitors  []*monitorAccount
+	received  received
 	byTeams   map[string]*member
 	byPhone   map[string]*member
 	byCloud   map[string]*member // by principal id
@@ -117,30 +130,50 @@ func (co *company) moveIn() {
 		}
 		if !p.noPhone {
 			m.extension = fmt.Sprint(2001 + i)
-			co.byPhone[m.extension] = m
 		}
 		if !p.noTeams {
-			m.teamsID = co.graph.AddUser(graphtest.User{PrincipalName: m.email, Mail: m.email, Name: m.name}).ID
-			co.byTeams[m.teamsID] = m
+			// The lowest ids of all: where there is too little room for everybody,
+			// the day goes on for those whom it is about.
+			m.teamsID = fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1)
 		}
-		m.principalID = co.cloudlink.AddUser(cloudlinktest.User{Name: m.name, Email: m.email, Extension: m.extension, SiteID: m.site}).PrincipalID
-		co.byCloud[m.principalID] = m
 		co.people[p.first] = m
+		co.add(m)
 	}
+	for _, p := range simulator.Colleagues(colleagues) {
+		email := strings.ToLower(strings.ReplaceAll(p.Name, " ", ".")) + "@example.test"
+		co.add(&member{
+			name: p.Name, email: email, extension: p.Extension, site: siteHead,
+			teamsID: uuid.NewSHA1(uuid.NameSpaceURL, []byte(email)).String(),
+		})
+	}
+}
+
+// add gives a person what they have on either side.
+func (co *company) add(m *member) {
+	if m.extension != "" {
+		co.byPhone[m.extension] = m
+	}
+	if m.teamsID != "" {
+		co.graph.AddUser(graphtest.User{ID: m.teamsID, PrincipalName: m.email, Mail: m.email, Name: m.name})
+		co.byTeams[m.teamsID] = m
+	}
+	m.principalID = co.cloudlink.AddUser(cloudlinktest.User{Name: m.name, Email: m.email, Extension: m.extension, SiteID: m.site}).PrincipalID
+	co.byCloud[m.principalID] = m
+	co.everybody = append(co.everybody, m)
 }
 
 func lowerFirst(f first) string { return string(f[0]|0x20) + string(f[1:]) }
 
-// configure registers the application, signs the presence monitor in and
-// writes the settings.
+// configure registers the application and the accounts of the presence monitors,
+// and writes the settings.
 func (co *company) configure(c *clock) error {
 	application := co.graph.AddApplication(graphtest.Application{Name: "presencebridge demonstration"})
 	co.clientID = application.ClientID
-	account := co.graph.AddUser(graphtest.User{PrincipalName: "monitor@example.test", Mail: "monitor@example.test", Name: "Presence Monitor"})
-	token, err := co.graph.GrantRefreshToken(application.ClientID, account.ID)
+	monitors, err := co.hireMonitors(monitorsAtFirst)
 	if err != nil {
 		return err
 	}
+	co.received.count(co)
 	co.cloudlink.AddClient("bridge", "demonstration", cloudlinktest.RoleAccountAdmin)
 
 	notifications, err := net.Listen("tcp", "127.0.0.1:0")
@@ -157,12 +190,18 @@ func (co *company) configure(c *clock) error {
 		teams: teamsSettings{
 			cloud:    graph.Cloud{Name: "demonstration", LoginURL: co.graph.LoginURL(), GraphURL: co.graph.GraphURL(), Notifications: true},
 			tenantID: co.graph.TenantID(), clientID: application.ClientID, secret: secret,
-			monitor: &monitorSettings{principalName: account.PrincipalName, secret: secret, refreshToken: token, settle: 20 * time.Millisecond},
+			monitors: &monitorsSettings{monitors: monitors, storeKey: monitor.GenerateKey(), pool: monitor.PoolOptions{
+				FeatureSecret: secret,
+				Monitor:       monitor.Options{Settle: 20 * time.Millisecond},
+				CheckInterval: c.real(checkInterval),
+				StateSettle:   -1, // at once: a pause of seconds would be hours of this day
+				DeleteOnStop:  true,
+			}},
 		},
 		cloudlink: cloudLinkSettings{
 			baseURL: co.cloudlink.URL, accountID: co.cloudlink.AccountID(), clientID: "bridge", secret: presence.NewSecret("demonstration"),
 			// The double has no limit, and the day is a thousand times too fast.
-			requestsPerSecond: 1000,
+			requestsPerSecond: 100_000,
 			pbx:               presence.MiVoiceBusiness, sites: map[string]presence.PBX{siteBranch: presence.MiVoiceOffice400},
 			capabilities: presence.DefaultCapabilities(),
 		},
@@ -174,6 +213,7 @@ func (co *company) configure(c *clock) error {
 			Name: "demonstration", Direction: presencebridge.Bidirectional,
 			SessionLifetime:   c.real(sessionLifetime),
 			ReconcileInterval: c.real(reconcileInterval),
+			UnwatchedInterval: max(time.Second, c.real(unwatchedInterval)),
 			// What takes real time stays in real time, but as short as this
 			// machine allows: in this day a minute is a blink.
 			EchoWindow: 200 * time.Millisecond,

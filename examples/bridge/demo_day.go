@@ -81,7 +81,6 @@ func day(l *ledger) []happening {
 		// A notification comes twice, and is acted on once.
 		{"11:42", func(co *company) { co.duplicate(l, marie) }},
 		{"11:42", teams(marie, presence.DoNotDisturb, presence.ActivityFocusing)},
-		{"11:50", available(hedy)},
 
 		// Kurt has no Entra account under his CloudLink address.
 		{"11:54", phone(kurt, presence.LineConnected)},
@@ -95,6 +94,8 @@ func day(l *ledger) []happening {
 		{"12:40", available(lise)},
 		{"12:48", available(ada)},
 		{"12:55", available(leo)},
+
+		{"13:02", available(hedy)},
 
 		// A status picked in MiCollab gives way: with the integration on, MiCollab
 		// shows the Teams statuses.

@@ -38,6 +38,11 @@ type ledger struct {
 	writes []presencebridge.Write
 	shown  map[string][]sight // by Entra object id: what Teams showed, in order
 	took   []time.Duration
+	begun  bool // the day has
+	// places are whose subscription watches a user, or did last, by Entra object
+	// ids; moved counts when that became another's.
+	places map[string]string
+	moved  int
 }
 
 // wanted is what a person should show on either side.
@@ -69,8 +74,9 @@ func newLedger(co *company, c *clock, p *printer) *ledger {
 	l := &ledger{
 		company: co, clock: c, table: presence.DefaultTable(), printer: p,
 		wanted: map[*member]wanted{}, missed: map[*member]bool{}, shown: map[string][]sight{},
+		places: map[string]string{},
 	}
-	for _, m := range co.people {
+	for _, m := range co.everybody {
 		l.wanted[m] = wanted{status: co.cloudlink.Status(m.principalID)}
 		if m.teamsID != "" {
 			l.shown[m.teamsID] = []sight{{presence: co.graph.Presence(m.teamsID)}}
@@ -120,7 +126,7 @@ func (l *ledger) teamsChanged(c graphtest.Change) {
 	if own {
 		return
 	}
-	e := &entry{at: c.Time, who: m, line: line{Event: lineChange, Where: placeTeams, Became: c.Presence.String(), There: placeMiCollab}}
+	e := &entry{at: c.Time, who: m, late: l.missed[m], line: line{Event: lineChange, Where: placeTeams, Became: c.Presence.String(), There: placeMiCollab}}
 	person := byPerson(c.Cause)
 	if !person {
 		e.line.Note = "was hidden by the call"
@@ -210,7 +216,10 @@ func (l *ledger) want(e *entry, destination presencebridge.Destination, change f
 }
 
 func (l *ledger) addLocked(e *entry) {
-	e.line.Time, e.line.Person = l.clock.at(e.at), e.who.name
+	e.line.Time = l.clock.at(e.at)
+	if e.who != nil {
+		e.line.Person = e.who.name
+	}
 	e.done = e.done || e.destination == ""
 	l.queue = append(l.queue, e)
 	l.flushLocked()

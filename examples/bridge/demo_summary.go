@@ -2,14 +2,15 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink/cloudlinktest"
+	"github.com/presencebridge/presencebridge/graph/graphtest"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -26,6 +27,12 @@ type summary struct {
 	// Echoes is how many writes were caused by a change that the bridge itself
 	// had made.
 	Echoes int `json:"echoes"`
+	// Monitors is how many presence monitors watch users at the end, Moved how
+	// often a user came from one to another, and Unwatched how many users nobody
+	// watches at the end, by the subscriptions that the double has.
+	Monitors  int `json:"monitors"`
+	Moved     int `json:"moved"`
+	Unwatched int `json:"unwatched"`
 	// P50 and P99 are of the time from a change to the end of the write that it
 	// led to, in milliseconds.
 	P50 float64 `json:"p50_ms"`
@@ -44,8 +51,8 @@ const verdictAgree = "agree"
 
 // String is the last line of a day.
 func (s *summary) String() string {
-	return fmt.Sprintf("users=%d changes=%d teams_writes=%d micollab_writes=%d echoes=%d p50=%v p99=%v agree=%t",
-		s.Users, s.Changes, s.TeamsWrites, s.MiCollabWrites, s.Echoes, s.p50.Round(time.Millisecond), s.p99.Round(time.Millisecond), s.Agree)
+	return fmt.Sprintf("users=%d changes=%d teams_writes=%d micollab_writes=%d echoes=%d monitors=%d moved=%d unwatched=%d p50=%v p99=%v agree=%t",
+		s.Users, s.Changes, s.TeamsWrites, s.MiCollabWrites, s.Echoes, s.Monitors, s.Moved, s.Unwatched, s.p50.Round(time.Millisecond), s.p99.Round(time.Millisecond), s.Agree)
 }
 
 // good reports whether the day may end with exit code 0.
@@ -70,6 +77,7 @@ func (l *ledger) sum(b *presencebridge.Bridge) *summary {
 	}
 	s.p50, s.p99 = quantile(took, 0.5), quantile(took, 0.99)
 	s.P50, s.P99 = inMilliseconds(s.p50), inMilliseconds(s.p99)
+	s.Monitors, s.Moved, s.Unwatched = l.watched(roster)
 	s.differences = l.differences(b, roster)
 	s.Agree = len(s.differences) == 0
 	s.miscounts = l.company.miscounts(s)
@@ -134,8 +142,7 @@ func (l *ledger) differences(b *presencebridge.Bridge, roster presence.Roster) [
 	for _, u := range roster.Users {
 		kept[u.TeamsID] = true
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.company.people)) {
-		m := l.company.people[name]
+	for _, m := range l.company.everybody {
 		if m.teamsID == "" {
 			continue
 		}
@@ -158,21 +165,9 @@ func (l *ledger) differences(b *presencebridge.Bridge, roster presence.Roster) [
 }
 
 // miscounts compares the bridge's account with the requests that the doubles
-// answered.
+// received.
 func (co *company) miscounts(s *summary) []string {
-	teams, micollab := 0, 0
-	for _, r := range co.graph.Requests() {
-		set, cleared := strings.HasSuffix(r.Path, "/setPresence"), strings.HasSuffix(r.Path, "/clearPresence")
-		// Where there is no session left to clear, what was wanted is so.
-		if r.Method == http.MethodPost && (set || cleared) && (r.Status/100 == 2 || cleared && r.Status == http.StatusNotFound) {
-			teams++
-		}
-	}
-	for _, r := range co.cloudlink.Requests() {
-		if r.Method == http.MethodPut && strings.HasPrefix(r.Path, "/presence/") && r.Status/100 == 2 {
-			micollab++
-		}
-	}
+	teams, micollab := int(co.received.teams.Load()), int(co.received.micollab.Load())
 	var faults []string
 	if teams != s.TeamsWrites {
 		faults = append(faults, fmt.Sprintf("the bridge reports %d writes to Teams and the double received %d", s.TeamsWrites, teams))
@@ -181,4 +176,23 @@ func (co *company) miscounts(s *summary) []string {
 		faults = append(faults, fmt.Sprintf("the bridge reports %d writes to MiCollab and the double received %d", s.MiCollabWrites, micollab))
 	}
 	return faults
+}
+
+// received counts the requests by which the doubles are written to. Their own lists
+// of requests are shorter than a day of this company.
+type received struct{ teams, micollab atomic.Int64 }
+
+func (r *received) count(co *company) {
+	co.graph.Control(0, func(request *http.Request) *graphtest.Reply {
+		if path := request.URL.Path; request.Method == http.MethodPost && (strings.HasSuffix(path, "/setPresence") || strings.HasSuffix(path, "/clearPresence")) {
+			r.teams.Add(1)
+		}
+		return nil
+	})
+	co.cloudlink.Control(0, func(request *http.Request) *cloudlinktest.Reply {
+		if request.Method == http.MethodPut && strings.HasPrefix(request.URL.Path, "/presence/") {
+			r.micollab.Add(1)
+		}
+		return nil
+	})
 }

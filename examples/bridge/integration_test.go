@@ -12,7 +12,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +25,7 @@ import (
 	"github.com/presencebridge/presencebridge/examples/internal/simulator"
 	"github.com/presencebridge/presencebridge/graph/graphtest"
 	"github.com/presencebridge/presencebridge/monitor"
+	"github.com/presencebridge/presencebridge/monitor/boltstore"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -77,8 +81,8 @@ func simulated(t *testing.T, info simulator.Info, listen, status string) string 
 		{"# graph_url: http://127.0.0.1:9400/graph", "graph_url: " + info.Teams.GraphURL},
 		{"tenant_id: " + zero, "tenant_id: " + info.Teams.TenantID},
 		{"client_id: " + zero, "client_id: " + info.Teams.ClientID},
-		{"principal_name: presence.monitor@example.com", "principal_name: " + info.Teams.Monitor.PrincipalName},
-		{"# refresh_token: {env", "refresh_token: {env"},
+		{"principal_name: presence.monitor.1@example.com", "principal_name: " + info.Teams.Monitors[0].PrincipalName},
+		{"principal_name: presence.monitor.2@example.com", "principal_name: " + info.Teams.Monitors[1].PrincipalName},
 		{"# base_url: http://127.0.0.1:9400/cloudlink", "base_url: " + info.CloudLink.BaseURL},
 		{"account_id: " + zero, "account_id: " + info.CloudLink.AccountID},
 		{"client_id: presence-bridge", "client_id: " + info.CloudLink.ClientID},
@@ -90,13 +94,64 @@ func simulated(t *testing.T, info simulator.Info, listen, status string) string 
 		text = strings.Replace(text, r[0], r[1], 1)
 	}
 	t.Setenv("BRIDGE_TEAMS_SECRET", info.Teams.ClientSecret)
-	t.Setenv("BRIDGE_MONITOR_SECRET", info.Teams.Monitor.ClientSecret)
-	t.Setenv("BRIDGE_MONITOR_REFRESH_TOKEN", info.Teams.Monitor.RefreshToken)
+	t.Setenv("BRIDGE_MONITOR_1_SECRET", info.Teams.Monitors[0].ClientSecret)
+	t.Setenv("BRIDGE_MONITOR_2_SECRET", info.Teams.Monitors[1].ClientSecret)
+	t.Setenv("BRIDGE_STORE_KEY", storeKey)
 	t.Setenv("BRIDGE_CLOUDLINK_SECRET", info.CloudLink.ClientSecret)
 	file := filepath.Join(t.TempDir(), "bridge.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
+
+// program is the program with a configuration file, while it runs.
+type program struct {
+	log  *buffer
+	stop func()
+}
+
+func startProgram(t *testing.T, file string) *program {
+	t.Helper()
+	ctx, interrupt := withCancel(t)
+	p := &program{log: new(buffer)}
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, []string{"-config", file}, io.Discard, p.log) }()
+	p.stop = sync.OnceFunc(func() {
+		interrupt()
+		assert.Zero(t, <-code, p.log.String())
+	})
+	t.Cleanup(p.stop)
+	return p
+}
+
+// eventually waits until the log has a line with each of these.
+func (p *program) eventually(t *testing.T, parts ...string) (line string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for l := range strings.Lines(p.log.String()) {
+			if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(l, part) }) {
+				line = l
+				return true
+			}
+		}
+		return false
+	}, soon, 10*time.Millisecond, "%q: %s", parts, p.log)
+	return line
+}
+
+// visit opens a URL and returns what is answered.
+func visit(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+var loggedURL = regexp.MustCompile(`url="([^"]+)"`)
 
 // TestSampleAgainstTheSimulator runs the program with the sample configuration,
 // the simulator in the place of the vendors, and its authority trusted.
@@ -106,22 +161,21 @@ func TestSampleAgainstTheSimulator(t *testing.T) {
 	defer sim.Close()
 	info, status := sim.Info(), freeAddress(t)
 	file := simulated(t, info, freeAddress(t), status)
+	store := filepath.Join(filepath.Dir(file), "monitors.db")
 	person := info.People[0]
 	require.NotEmpty(t, person.TeamsID)
 	require.NotEmpty(t, person.Extension)
 
-	ctx, interrupt := withCancel(t)
-	var out, errs buffer
-	code := make(chan int, 1)
-	go func() { code <- run(ctx, []string{"-config", file}, &out, &errs) }()
-	defer func() {
-		interrupt()
-		assert.Zero(t, <-code, errs.String())
-		for _, secret := range []string{info.Teams.ClientSecret, info.Teams.Monitor.RefreshToken, info.CloudLink.ClientSecret} {
-			assert.NotContains(t, errs.String(), secret)
-		}
-	}()
-	require.Eventually(t, func() bool { return strings.Contains(errs.String(), "subscription created") && subscribed(t, status) }, soon, 20*time.Millisecond, "%s", &errs)
+	// Somebody signs in as each monitor, at the URL that the log has.
+	p := startProgram(t, file)
+	for _, m := range info.Teams.Monitors[:2] {
+		line := p.eventually(t, "a presence monitor has not signed in", m.PrincipalName)
+		back, err := sim.Graph().SignIn(loggedURL.FindStringSubmatch(line)[1], m.ID)
+		require.NoError(t, err)
+		code, body := visit(t, back)
+		require.Equal(t, http.StatusOK, code, body)
+	}
+	require.Eventually(t, func() bool { return watched(t, status).everybody(2) }, soon, 20*time.Millisecond, "%s", p.log)
 
 	// The telephone's state appears in Teams, and goes again.
 	control(t, info, "/phone", `{"endpoint": "`+person.Extension+`", "state": "connected"}`)
@@ -133,22 +187,110 @@ func TestSampleAgainstTheSimulator(t *testing.T) {
 	// The Teams presence appears in MiCollab.
 	control(t, info, "/teams", `{"user": "`+person.Email+`", "availability": "DoNotDisturb"}`)
 	require.Eventually(t, func() bool { return stateOf(t, info, person).micollab == "Do not disturb" }, soon, 20*time.Millisecond)
+	subscriptions := subscriptionIDs(sim)
+	p.stop()
 
-	// The refresh token has been replaced, and the new one kept for the next start.
-	token, err := os.ReadFile(filepath.Join(filepath.Dir(file), "monitor.token"))
+	// What the store has is for this account alone, and sealed.
+	kept, err := os.ReadFile(store)
 	require.NoError(t, err)
-	assert.NotEmpty(t, strings.TrimSpace(string(token)))
-	assert.NotContains(t, string(token), info.Teams.Monitor.RefreshToken)
-	stored, err := os.Stat(filepath.Join(filepath.Dir(file), "monitor.token"))
+	for _, secret := range []string{info.Teams.ClientSecret, info.Teams.Monitors[0].ClientSecret, info.Teams.Monitors[1].ClientSecret, info.CloudLink.ClientSecret, storeKey} {
+		assert.NotContains(t, string(kept), secret)
+		assert.NotContains(t, p.log.String(), secret)
+	}
+	stored, err := os.Stat(store)
 	require.NoError(t, err)
 	assert.EqualValues(t, 0o600, stored.Mode().Perm())
+
+	// The next start goes on with the subscriptions that there are.
+	p = startProgram(t, file)
+	require.Eventually(t, func() bool { return watched(t, status).everybody(2) }, soon, 20*time.Millisecond, "%s", p.log)
+	assert.Equal(t, subscriptions, subscriptionIDs(sim))
+	assert.NotContains(t, p.log.String(), "has not signed in")
+	assert.NotContains(t, p.log.String(), "secret renewed", "nothing has changed in the configuration")
+	p.stop()
+
+	// Another client secret for the first, a faulty one for a third, none any more
+	// for the second, and encrypted notifications from now on.
+	renewed, err := sim.Graph().AddSecret(info.Teams.ClientID, graphtest.Secret{})
+	require.NoError(t, err)
+	t.Setenv("BRIDGE_MONITOR_1_SECRET", renewed.Value.Reveal())
+	t.Setenv("BRIDGE_MONITOR_2_SECRET", "a Secret ID, perhaps")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	changed := strings.NewReplacer("encrypted_notifications: false", "encrypted_notifications: true",
+		info.Teams.Monitors[1].PrincipalName, info.Teams.Monitors[2].PrincipalName).Replace(string(text))
+	require.NoError(t, os.WriteFile(file, []byte(changed), 0o600))
+	p = startProgram(t, file)
+	p.eventually(t, "secret renewed", info.Teams.Monitors[0].PrincipalName)
+	p.eventually(t, "level=ERROR", "is not entered as it stands there", info.Teams.Monitors[2].PrincipalName, "Secret ID")
+	p.eventually(t, "is in the store and not in the configuration", info.Teams.Monitors[1].PrincipalName)
+	require.Eventually(t, func() bool {
+		page := watched(t, status)
+		return page.everybody(2) && !slices.ContainsFunc(page.Monitors.Monitors, func(m monitorPage) bool { return m.Subscribed > 0 && !m.Encrypted })
+	}, soon, 20*time.Millisecond, "%s", p.log)
+	before := watched(t, status).Teams.Delivered
+	control(t, info, "/teams", `{"user": "`+person.Email+`", "availability": "BeRightBack"}`)
+	require.Eventually(t, func() bool { return stateOf(t, info, person).micollab == "Be right back" }, soon, 20*time.Millisecond)
+	assert.Greater(t, watched(t, status).Teams.Delivered, before, "a notification told it: %s", p.log)
+	p.stop()
+	assert.Equal(t, 1, strings.Count(p.log.String(), "is not entered"), "what Entra has refused is not tried again and again")
+
+	// The wrong key is a clear error, and changes nothing.
+	t.Setenv("BRIDGE_STORE_KEY", monitor.GenerateKey().Reveal())
+	var errs buffer
+	assert.Equal(t, exitFailed, run(t.Context(), []string{"-config", file}, io.Discard, &errs))
+	assert.Contains(t, errs.String(), "give the key with which the store was written")
 }
 
-// subscribed reports whether the status page says that both sides notify.
-func subscribed(t *testing.T, status string) bool {
-	var page struct{ Monitor, Watcher struct{ State string } }
-	getJSON(t, "http://"+status+"/", http.StatusOK, &page)
-	return page.Monitor.State == string(monitor.ConditionSubscribed) && page.Watcher.State == "subscribed"
+func TestStoreInUseIsAFault(t *testing.T) {
+	sim, err := simulator.Start(simulator.Options{TLS: true})
+	require.NoError(t, err)
+	defer sim.Close()
+	file := simulated(t, sim.Info(), freeAddress(t), freeAddress(t))
+	store, err := boltstore.Open(filepath.Join(filepath.Dir(file), "monitors.db"), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, store.Close()) }()
+	var errs buffer
+	assert.Equal(t, exitFailed, run(t.Context(), []string{"-config", file}, io.Discard, &errs))
+	assert.Contains(t, errs.String(), "bridge.yaml: teams.store: ")
+	assert.Contains(t, errs.String(), "another process, or another part of this one, has the file open")
+}
+
+func subscriptionIDs(sim *simulator.Simulator) []string {
+	var ids []string
+	for _, s := range sim.Graph().Subscriptions() {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+// watchedPage is the part of the status page about notifications.
+type watchedPage struct {
+	Monitors monitorsPage
+	Watcher  struct{ State string }
+	Teams    teamsTraffic `json:"teamsNotifications"`
+}
+
+// watched reads the status page, which is not there from the beginning.
+func watched(t *testing.T, status string) (p watchedPage) {
+	if c, err := net.DialTimeout("tcp", status, time.Second); err != nil {
+		return p
+	} else if err := c.Close(); err != nil {
+		return p
+	}
+	getJSON(t, "http://"+status+"/", http.StatusOK, &p)
+	return p
+}
+
+// everybody reports whether so many monitors work, and both sides notify of
+// everybody.
+func (p watchedPage) everybody(monitors int) bool {
+	for _, m := range p.Monitors.Monitors {
+		if m.State.Usable() {
+			monitors--
+		}
+	}
+	return monitors == 0 && p.Watcher.State == "subscribed" && p.Monitors.Users > 0 && p.Monitors.Subscribed == p.Monitors.Users
 }
 
 type bothSides struct{ teams, micollab string }
@@ -205,6 +347,7 @@ func TestVerdictNamesWhoDiffersAndWhy(t *testing.T) {
 		s.bridge.DryRun = true
 	})
 	start(t, i)
+	require.NoError(t, newOffice(l, i.monitors).signInAll(t.Context(), i))
 	require.NoError(t, i.ready(t.Context()))
 	assert.True(t, l.sum(i.bridge).good())
 
@@ -218,7 +361,7 @@ func TestVerdictNamesWhoDiffersAndWhy(t *testing.T) {
 	assert.Equal(t, "Emmy Noether", s.differences[1].Person)
 	assert.Contains(t, s.differences[1].Note, `Teams is BeRightBack/BeRightBack, so MiCollab should show "Be right back" and shows "Offline"`)
 	assert.Equal(t, 2, s.Changes)
-	assert.Contains(t, s.String(), "users=11 changes=2 ")
+	assert.Contains(t, s.String(), "users=1511 changes=2 ")
 	assert.Contains(t, s.String(), " agree=false")
 
 	var out bytes.Buffer
@@ -261,60 +404,58 @@ func TestEchoIsCountedByWhoseDoingTheCauseWas(t *testing.T) {
 // TestMonitorSignsInWhileTheBridgeRuns goes the way of an account that has never
 // signed in.
 func TestMonitorSignsInWhileTheBridgeRuns(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "token")
 	co, _, i := newCompany(t, func(s *settings) {
 		s.bridge.SessionLifetime = 10 * time.Minute
-		s.teams.monitor.refreshToken, s.teams.monitor.refreshTokenFile = presence.Secret{}, file
+		m := s.teams.monitors
+		m.monitors[1].clientSecret = presence.NewSecret("not one of Entra's")
+		m.monitors = m.monitors[:2]
 	})
 	start(t, i)
+	<-i.monitors.entered
+	pool, account := i.monitors.pool, co.monitors[0]
 	pending := func() string {
-		i.upkeep.mu.Lock()
-		defer i.upkeep.mu.Unlock()
-		return i.upkeep.pending.URL
+		address, err := pool.AuthorizationURL(t.Context(), account.principalName)
+		require.NoError(t, err)
+		return address
 	}
-	require.Eventually(t, func() bool { return pending() != "" }, soon, 5*time.Millisecond)
-	assert.Equal(t, stateSignIn, i.upkeep.page().State)
+	state := func() monitor.MonitorStatus {
+		s, _ := pool.Snapshot().Monitor(account.principalName)
+		return s
+	}
+	require.Len(t, pool.Snapshot().Monitors, 1, "the other has a client secret that is none")
+	assert.Equal(t, monitor.StateNotAuthorized, state().State)
 
-	visit := func(url string) (int, string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-		require.NoError(t, err)
-		response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
-		require.NoError(t, err)
-		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		return response.StatusCode, string(body)
-	}
-	var account graphtest.User
-	for _, u := range co.graph.Users() {
-		if u.PrincipalName == co.settings.teams.monitor.principalName {
-			account = u
-		}
-	}
-
-	status, body := visit(co.settings.publicURL + pathSignIn + "?code=x&state=guessed")
-	assert.Equal(t, http.StatusForbidden, status)
-	assert.Contains(t, body, "is not expected")
+	status, body := visit(t, co.settings.publicURL+pathSignIn+"?code=x&state=guessed")
+	assert.Equal(t, http.StatusBadRequest, status)
+	assert.Contains(t, body, "the sign-in was not begun here")
 
 	// Somebody else signs in.
 	before := pending()
 	back, err := co.graph.SignIn(before, co.people[ada].teamsID)
 	require.NoError(t, err)
-	status, body = visit(back)
+	status, body = visit(t, back)
 	assert.Equal(t, http.StatusBadRequest, status)
-	assert.Contains(t, body, "ada@example.test has signed in, and the monitor is monitor@example.test")
-	status, _ = visit(back)
-	assert.Equal(t, http.StatusForbidden, status, "a sign-in is taken once")
+	assert.Contains(t, body, "another account has signed in")
+	_, body = visit(t, back)
+	assert.Contains(t, body, "the sign-in was used before", "each is taken once")
 	assert.NotEqual(t, before, pending())
+	assert.Equal(t, monitor.StateNotAuthorized, state().State)
 
-	back, err = co.graph.SignIn(pending(), account.ID)
+	back, err = co.graph.SignIn(pending(), account.id)
 	require.NoError(t, err)
-	status, body = visit(back)
+	status, body = visit(t, back)
 	assert.Equal(t, http.StatusOK, status, body)
-	require.Eventually(t, func() bool { return i.upkeep.page().State == monitor.ConditionSubscribed }, soon, 10*time.Millisecond)
-	token, err := i.upkeep.stored()
-	require.NoError(t, err)
-	assert.False(t, token.IsZero())
+	require.Eventually(t, func() bool { return state().State == monitor.StateSubscribed }, soon, 10*time.Millisecond)
+
+	// One monitor is too few, and those for whom it has no room are named.
+	require.Eventually(t, func() bool { return len(i.bridge.Overflow()) == 1510-650 }, soon, 10*time.Millisecond)
+	page := i.statusPage()
+	assert.Equal(t, 650, page.Monitors.Watchable)
+	assert.Equal(t, 3, page.Monitors.Needed)
+	assert.Equal(t, 2, page.Monitors.Missing)
+	assert.Len(t, page.Monitors.Unwatched, 1510-650)
+	assert.Equal(t, page.Monitors.Unwatched, page.Roster.NotWatched)
+	assert.Contains(t, page.Monitors.Unwatched[0], "@example.test")
 }
 
 func TestStatusPageAnswersThisMachineOnly(t *testing.T) {
@@ -344,7 +485,7 @@ func TestPublicHandlerKnowsItsPathsBehindAProxy(t *testing.T) {
 	i.settings.publicURL = "https://example.com/presence"
 	for path, status := range map[string]int{
 		"/notifications/graph?validationToken=a": 200, "/presence/notifications/graph?validationToken=a": 200,
-		"/notifications/cloudlink": 400, "/presence/notifications/cloudlink": 400, "/presence/callback": 403, "/": 404, "/presence/": 404,
+		"/notifications/cloudlink": 400, "/presence/notifications/cloudlink": 400, "/presence/callback": 400, "/": 404, "/presence/": 404,
 	} {
 		w := httptest.NewRecorder()
 		i.public().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))

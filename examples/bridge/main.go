@@ -3,9 +3,11 @@
 //
 // Without arguments it needs no account anywhere: it starts doubles of Microsoft
 // Graph and CloudLink on this machine, a bridge between them, and plays a
-// working day of a small company in half a minute. Every change is one line: when
-// it happened, to whom, where, what became of it on the other side, and how long
-// that took. Then it stays up, with a status page, until it is interrupted.
+// working day of a company of fifteen hundred in half a minute. Every change is
+// one line: when it happened, to whom, where, what became of it on the other side,
+// and how long that took. Three presence monitors watch the company; one loses its
+// client secret during the day, and one is taken away. Then it stays up, with a
+// status page, until it is interrupted.
 //
 //	bridge                  play a day, then stay up
 //	bridge -once            end after the day: exit 0 if both sides agree
@@ -32,6 +34,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/presencebridge/presencebridge/monitor/boltstore"
 )
 
 const (
@@ -52,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
 		fmt.Fprint(stderr, "bridge keeps presence in step between Microsoft Teams and Mitel MiCollab.\n\n"+
-			"  bridge [-once] [-json] [-day 24s]   play a day of a small company on this machine\n"+
+			"  bridge [-once] [-json] [-day 24s]   play a day of a company on this machine\n"+
 			"  bridge -config FILE [-check]        keep real people in step, or only check FILE\n\n")
 		flags.PrintDefaults()
 	}
@@ -103,8 +107,17 @@ func runConfigured(ctx context.Context, file string, check bool, stdout, stderr 
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.logLevel}))
-	i, err := assemble(s, &extras{logger: logger})
+	x := &extras{logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.logLevel}))}
+	if s.teams.monitors != nil && !check {
+		store, err := boltstore.Open(s.teams.monitors.storeFile, nil)
+		if err != nil {
+			fmt.Fprintf(stderr, "%s: teams.store: %v\n", file, err)
+			return exitFailed
+		}
+		defer func() { _ = store.Close() }() // every write has reached the disk
+		x.store = store
+	}
+	i, err := assemble(s, x)
 	if err != nil {
 		for _, err := range unjoin(err) {
 			fmt.Fprintf(stderr, "%s: %s\n", file, plain(err))
@@ -127,7 +140,7 @@ func (s *settings) describe() string {
 	switch {
 	case s.publicURL == "":
 		return "without notifications"
-	case s.teams.monitor == nil:
+	case s.teams.monitors == nil:
 		return "notifications of CloudLink, Teams read in bulk"
 	default:
 		return "notifications of both sides"

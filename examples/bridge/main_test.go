@@ -35,8 +35,11 @@ func (b *buffer) String() string {
 }
 
 // lastLine is the form of the last line. Whether a change of Teams shows under a
-// call, and so is a change, depends on how fast this machine is: 76 or a few more.
-var lastLine = regexp.MustCompile(`^users=11 changes=7\d teams_writes=[1-9]\d* micollab_writes=[1-9]\d* echoes=0 p50=\S+s p99=\S+s agree=true$`)
+// call, and so is a change, depends on how fast this machine is: 78 or a few more.
+// Of the 1,510 people who are watched, two monitors have no room for 210: 440 move
+// when the first monitor's secret expires, 440 when the second monitor is taken
+// away, and the 210 who are left then when there is another one.
+var lastLine = regexp.MustCompile(`^users=1511 changes=(7[89]|8\d) teams_writes=[1-9]\d* micollab_writes=[1-9]\d* echoes=0 monitors=3 moved=1090 unwatched=0 p50=\S+s p99=\S+s agree=true$`)
 
 func TestDayEndsWithBothSidesInAgreement(t *testing.T) {
 	t.Parallel()
@@ -67,6 +70,15 @@ func TestDayEndsWithBothSidesInAgreement(t *testing.T) {
 		"Marie Curie  Teams DoNotDisturb/Focusing → MiCollab Focusing",
 		"Grace Hopper Teams session renewed → Busy/InACall for 45m",
 		"Ada Byron    MiCollab Busy → back to Available (Teams decides)",
+		"presence.monitor.1@example.test watches 650 people.",
+		"Monitor 1    secret expired: The client secret has expired. Create a",
+		"Monitors     440 people have another monitor; 210 people are watched by",
+		"Monitor 1    subscribed: It watches 210 users.",
+		"Monitors     everybody is watched",
+		"Monitor 2    removed",
+		"Monitor 4    not authorized: Nobody has signed in as the monitor yet.",
+		"Monitor 4    subscribed: It watches 210 users.",
+		"Monitors     210 people have another monitor; everybody is watched",
 	} {
 		assert.Contains(t, text, want)
 	}
@@ -81,7 +93,7 @@ func TestDayEndsWithBothSidesInAgreement(t *testing.T) {
 func TestDayAsJSONLines(t *testing.T) {
 	t.Parallel()
 	var out, errs buffer
-	code := run(t.Context(), []string{"-once", "-json", "-day", "5s"}, &out, &errs)
+	code := run(t.Context(), []string{"-once", "-json", "-day", "8s"}, &out, &errs)
 	require.Zero(t, code, "%s\n%s", out.String(), errs.String())
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	events := map[string]int{}
@@ -90,15 +102,18 @@ func TestDayAsJSONLines(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(l), &object), l)
 		events[object.Event]++
 	}
-	for _, event := range []string{lineIntro, lineLimited, lineExcluded, lineChange, lineEcho, lineFault, lineVerdict, "summary"} {
+	for _, event := range []string{lineIntro, lineLimited, lineExcluded, lineChange, lineEcho, lineFault, lineMonitor, lineVerdict, "summary"} {
 		assert.Positive(t, events[event], event)
 	}
 	var s map[string]any
 	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &s))
 	assert.Equal(t, "summary", s["event"])
 	assert.Equal(t, true, s["agree"])
-	assert.EqualValues(t, 11, s["users"])
-	assert.InDelta(t, 76, s["changes"], 3)
+	assert.EqualValues(t, 1511, s["users"])
+	assert.EqualValues(t, 3, s["monitors"])
+	assert.EqualValues(t, 1090, s["moved"])
+	assert.EqualValues(t, 0, s["unwatched"])
+	assert.InDelta(t, 80, s["changes"], 3)
 	assert.Zero(t, s["echoes"])
 	assert.Positive(t, s["p50_ms"])
 	assert.GreaterOrEqual(t, s["p99_ms"], s["p50_ms"])
@@ -109,7 +124,7 @@ func TestDemonstrationStaysUpUntilInterrupted(t *testing.T) {
 	ctx, interrupt := withCancel(t)
 	var out, errs buffer
 	code := make(chan int, 1)
-	go func() { code <- run(ctx, []string{"-day", "4s"}, &out, &errs) }()
+	go func() { code <- run(ctx, []string{"-day", "8s"}, &out, &errs) }()
 	page := regexp.MustCompile(`The bridge stays up: interrupt it to stop\. Status page: (http://127\.0\.0\.1:\d+/)\n`)
 	require.Eventually(t, func() bool { return page.MatchString(out.String()) }, 30*time.Second, 20*time.Millisecond)
 	url := page.FindStringSubmatch(out.String())[1]
@@ -117,9 +132,14 @@ func TestDemonstrationStaysUpUntilInterrupted(t *testing.T) {
 	var status struct {
 		Direction string
 		Roster    struct{ Users, Limited, Excluded []any }
-		Monitor   struct {
-			State             string
-			Users, Subscribed int
+		Monitors  struct {
+			UsersThatCanBeWatched, MonitorsNeeded, Users, UsersSubscribed int
+			Unwatched                                                     []string
+			Monitors                                                      []struct {
+				Name, State, Sentence string
+				Actions               []string
+				Users, Subscribed     int
+			}
 		}
 		Watcher struct{ State string }
 		Writes  struct {
@@ -129,11 +149,22 @@ func TestDemonstrationStaysUpUntilInterrupted(t *testing.T) {
 	}
 	getJSON(t, url, 200, &status)
 	assert.Equal(t, "bidirectional", status.Direction)
-	assert.Len(t, status.Roster.Users, 11)
+	assert.Len(t, status.Roster.Users, 1511)
 	assert.Len(t, status.Roster.Limited, 2)
 	assert.Len(t, status.Roster.Excluded, 1)
-	assert.Equal(t, "subscribed", status.Monitor.State)
-	assert.Equal(t, 10, status.Monitor.Subscribed, "the one without the direction needs no watching")
+	assert.Equal(t, 1950, status.Monitors.UsersThatCanBeWatched)
+	assert.Equal(t, 3, status.Monitors.MonitorsNeeded)
+	assert.Equal(t, 1510, status.Monitors.Users, "the one without the direction needs no watching")
+	assert.Equal(t, 1510, status.Monitors.UsersSubscribed)
+	assert.Empty(t, status.Monitors.Unwatched)
+	require.Len(t, status.Monitors.Monitors, 3)
+	first := status.Monitors.Monitors[0]
+	assert.Equal(t, "presence.monitor.1@example.test", first.Name)
+	assert.Equal(t, "subscribed", first.State)
+	assert.Equal(t, "It watches 650 users.", first.Sentence)
+	assert.Equal(t, []string{"retry", "renew", "delete"}, first.Actions)
+	assert.Equal(t, 650, first.Subscribed)
+	assert.Equal(t, "presence.monitor.4@example.test", status.Monitors.Monitors[2].Name)
 	assert.Equal(t, "subscribed", status.Watcher.State)
 	assert.Positive(t, status.Writes.Teams)
 	assert.Positive(t, status.Writes.MiCollab)
@@ -179,7 +210,7 @@ func TestCommandLine(t *testing.T) {
 		"argument":           {[]string{"bridge.yaml"}, exitUsage, `"bridge.yaml" is not expected: everything is a flag`},
 		"check without file": {[]string{"-check"}, exitUsage, "-check needs -config FILE"},
 		"once with file":     {[]string{"-config", "x", "-once"}, exitUsage, "-once and -json belong to the demonstration"},
-		"too short a day":    {[]string{"-day", "1s"}, exitUsage, "-day is 1s: use 4s to 1h0m0s"},
+		"too short a day":    {[]string{"-day", "1s"}, exitUsage, "-day is 1s: use 8s to 1h0m0s"},
 		"no such file":       {[]string{"-config", "/nowhere/bridge.yaml"}, exitUsage, "no such file"},
 		"not a file":         {[]string{"-config", t.TempDir()}, exitUsage, "is not a file"},
 	} {

@@ -23,6 +23,7 @@ const (
 	lineRenewed  = "renewed"  // a session lives on
 	lineFault    = "fault"    // a notification was lost or came twice
 	lineFailed   = "failed"   // a write failed
+	lineMonitor  = "monitor"  // what became of a presence monitor, and of whom it watches
 	lineVerdict  = "verdict"  // whether both sides agree
 	lineDiffers  = "differs"  // who does not, and why
 	lineInfo     = "info"     // anything else
@@ -126,6 +127,9 @@ func (p *printer) format(l line) string {
 // that leaves too little room it moves to the left, and at last to the next line.
 func (p *printer) formatChange(l line) string {
 	colour := colourOf(l)
+	if l.Event == lineMonitor {
+		l.Became, l.Note = l.Note, ""
+	}
 	lead := p.paint(faint, pad(l.Time, timeColumn)) + pad(l.Person, nameColumn)
 	what, effect := join(l.Where, brief(l.Became)), join(l.There, brief(l.Effect))
 	if l.Note != "" {
@@ -180,10 +184,14 @@ func brief(text string) string {
 }
 
 func milliseconds(ms float64) string {
-	if ms < 1 {
+	switch {
+	case ms < 1:
 		return "<1 ms"
+	case ms < 999.5:
+		return fmt.Sprintf("%.0f ms", ms)
+	default:
+		return fmt.Sprintf("%.1f s", ms/1000)
 	}
-	return fmt.Sprintf("%.0f ms", ms)
 }
 
 func inMilliseconds(d time.Duration) float64 {
@@ -204,7 +212,7 @@ func colourOf(l line) string {
 	switch l.Event {
 	case lineEcho, lineRenewed:
 		return faint
-	case lineFault, lineLimited, lineExcluded:
+	case lineFault, lineLimited, lineExcluded, lineMonitor:
 		return yellow
 	case lineFailed, lineDiffers:
 		return red

@@ -11,7 +11,8 @@ import (
 )
 
 // Run serves both sides and keeps everybody in step until ctx ends, and cleans
-// up: the bridge's Teams sessions are cleared and its subscriptions deleted. It
+// up: the bridge's Teams sessions are cleared and its subscriptions at CloudLink
+// deleted. Those at Microsoft Graph are left, and adopted by the next start. It
 // returns nil after an orderly stop.
 func (i *integration) Run(ctx context.Context) error {
 	defer i.http.CloseIdleConnections()
@@ -32,8 +33,8 @@ func (i *integration) Run(ctx context.Context) error {
 	if i.watcher != nil {
 		working.start(i.watcher.Run)
 	}
-	if i.upkeep != nil {
-		working.start(i.upkeep.Run)
+	if i.monitors != nil {
+		working.start(i.monitors.Run)
 	}
 	workErr := working.wait()
 	unlink()

@@ -10,7 +10,6 @@ import (
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink"
 	"github.com/presencebridge/presencebridge/graph"
-	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -22,7 +21,7 @@ type statusPage struct {
 	DryRun    bool                     `json:"dryRun,omitempty"`
 	Health    []presencebridge.Health  `json:"health"`
 	Roster    rosterPage               `json:"roster"`
-	Monitor   *monitorPage             `json:"monitor,omitempty"`
+	Monitors  *monitorsPage            `json:"monitors,omitempty"`
 	Watcher   *watcherPage             `json:"watcher,omitempty"`
 	Teams     teamsTraffic             `json:"teamsNotifications"`
 	CloudLink cloudLinkTraffic         `json:"cloudLinkNotifications"`
@@ -31,11 +30,12 @@ type statusPage struct {
 
 // rosterPage says who is kept in step, and who is not and why.
 type rosterPage struct {
-	Users      []presence.User      `json:"users"`
-	Limited    []limitedPage        `json:"limited"`
-	Excluded   []presence.Exclusion `json:"excluded"`
-	NotWatched []string             `json:"notWatched"`
-	TeamsOnly  int                  `json:"teamsOnly"`
+	Users    []presence.User      `json:"users"`
+	Limited  []limitedPage        `json:"limited"`
+	Excluded []presence.Exclusion `json:"excluded"`
+	// NotWatched names those whose changes in Teams are found by reading.
+	NotWatched []string `json:"notWatched"`
+	TeamsOnly  int      `json:"teamsOnly"`
 }
 
 type limitedPage struct {
@@ -43,21 +43,6 @@ type limitedPage struct {
 	Direction presence.Direction `json:"direction"`
 	Reason    presence.Reason    `json:"reason"`
 	Detail    string             `json:"detail"`
-}
-
-type monitorPage struct {
-	Name           string            `json:"name"`
-	State          monitor.Condition `json:"state"`
-	SubscriptionID string            `json:"subscriptionId,omitempty"`
-	Users          int               `json:"users"`
-	Subscribed     int               `json:"subscribed"`
-	ExpiresAt      time.Time         `json:"expiresAt,omitzero"`
-	RenewedAt      time.Time         `json:"renewedAt,omitzero"`
-	HeardAt        time.Time         `json:"heardAt,omitzero"`
-	Failures       int               `json:"failures"`
-	Error          string            `json:"error,omitempty"`
-	NextAction     string            `json:"nextAction,omitempty"`
-	NextAt         time.Time         `json:"nextAt,omitzero"`
 }
 
 type watcherPage struct {
@@ -151,8 +136,8 @@ func (i *integration) statusPage() statusPage {
 	notifications, webhook := i.notifications.Stats(), i.webhook.Stats()
 	p.Teams = teamsTraffic{notifications.Delivered, notifications.Lifecycle, notifications.Validations, notifications.Refused, notifications.LastDelivery}
 	p.CloudLink = cloudLinkTraffic{webhook.Delivered, webhook.Refused, webhook.LastDelivered}
-	if i.upkeep != nil {
-		p.Monitor = i.upkeep.page()
+	if i.monitors != nil {
+		p.Monitors = newMonitorsPage(i.monitors.pool.Snapshot(), p.Roster.Users)
 	}
 	if i.watcher != nil {
 		s := i.watcher.Snapshot()
@@ -162,26 +147,11 @@ func (i *integration) statusPage() statusPage {
 }
 
 func newRosterPage(r presence.Roster, notWatched []string) rosterPage {
-	p := rosterPage{Users: r.Users, Limited: make([]limitedPage, 0, len(r.Limited)), Excluded: r.Excluded, NotWatched: notWatched, TeamsOnly: len(r.TeamsOnly)}
+	p := rosterPage{Users: r.Users, Limited: make([]limitedPage, 0, len(r.Limited)), Excluded: r.Excluded, NotWatched: addresses(notWatched, r.Users), TeamsOnly: len(r.TeamsOnly)}
 	for _, l := range r.Limited {
 		p.Limited = append(p.Limited, limitedPage{l.User.Email, l.Direction, l.Reason, l.Detail})
 	}
 	return p
-}
-
-// stateSignIn is the state of a monitor whose account has not signed in yet.
-const stateSignIn monitor.Condition = "waiting for sign-in"
-
-func (u *upkeep) page() *monitorPage {
-	m := u.current()
-	if m == nil {
-		return &monitorPage{Name: u.settings.principalName, State: stateSignIn}
-	}
-	s := m.Snapshot()
-	return &monitorPage{
-		s.Name, s.Condition, s.SubscriptionID, s.Users, s.Subscribed, s.ExpiresAt, s.RenewedAt, s.HeardAt,
-		s.Failures, errorText(s.Err), s.NextAction, s.NextAt,
-	}
 }
 
 func errorText(err error) string {

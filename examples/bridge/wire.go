@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"github.com/presencebridge/presencebridge/graph"
 	"github.com/presencebridge/presencebridge/micollab"
 	"github.com/presencebridge/presencebridge/monitor"
+	"github.com/presencebridge/presencebridge/monitor/entra"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -32,6 +32,10 @@ type extras struct {
 	hooks presencebridge.Hooks
 	// teams, if set, is put around the client that reads and writes presence.
 	teams func(*graph.Client) presencebridge.Teams
+	// store keeps the presence monitors. Default: memory, which forgets them.
+	store monitor.Store
+	// monitors is told of what happens to the presence monitors. Default: nobody.
+	monitors func(monitor.Event)
 }
 
 // integration is one customer's bridge with everything around it. It is
@@ -49,7 +53,7 @@ type integration struct {
 	notifications *graph.NotificationHandler
 	webhook       *cloudlink.WebhookHandler
 	watcher       *cloudlink.Watcher // nil without a public URL
-	upkeep        *upkeep            // nil without a monitor
+	monitors      *monitors          // nil without presence monitors
 }
 
 // assemble puts the packages together. It sends nothing, and returns all faults
@@ -87,13 +91,18 @@ func assemble(s *settings, x *extras) (*integration, error) {
 	}
 	opts := s.bridge
 	opts.Logger, opts.Hooks = i.logger, i.counts.hooks(x.hooks)
-	var err error
-	if i.bridge, err = presencebridge.New(sides, &opts); err != nil {
+	bridge, err := presencebridge.New(sides, &opts)
+	if err != nil {
 		return nil, err
 	}
+	i.bridge = bridge
 
 	// Notifications say where to look; the bridge itself is their sink.
-	i.notifications = graph.NewNotificationHandler(&graph.NotificationHandlerOptions{Logger: i.logger})
+	keys, decryption, err := i.newDecryption()
+	if err != nil {
+		return nil, err
+	}
+	i.notifications = graph.NewNotificationHandler(&graph.NotificationHandlerOptions{Logger: i.logger, Decryption: decryption})
 	i.webhook = cloudlink.NewWebhookHandler(&cloudlink.WebhookHandlerOptions{Logger: i.logger})
 	if s.publicURL == "" {
 		return i, nil
@@ -104,10 +113,15 @@ func assemble(s *settings, x *extras) (*integration, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.teams.monitor != nil {
-		i.upkeep, err = newUpkeep(i)
+	if s.teams.monitors == nil {
+		return i, nil
 	}
-	return i, err
+	if i.monitors, err = i.newMonitors(x, keys); err != nil {
+		return nil, err
+	}
+	// The bridge tells the pool whom to watch, and the pool whom nobody watches.
+	i.bridge.Watch(i.monitors.pool)
+	return i, nil
 }
 
 func newHTTPClient(s *settings) *http.Client {
@@ -134,11 +148,6 @@ func (i *integration) newTeams() (*graph.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i.newGraphClient(credential)
-}
-
-func (i *integration) newGraphClient(credential *graph.Credential) (*graph.Client, error) {
-	t := &i.settings.teams
 	return graph.New(t.tenantID, t.clientID, credential, &graph.Options{
 		Cloud: t.cloud, HTTPClient: i.http, Logger: i.logger, Budgets: i.budgets,
 	})
@@ -162,27 +171,64 @@ func (i *integration) newCloudLink() (*cloudlink.Client, error) {
 	})
 }
 
-// newMonitor makes the presence monitor once its account has signed in.
-func (i *integration) newMonitor(refreshToken presence.Secret, rotated func(ctx context.Context, used, next presence.Secret) error) (*monitor.Monitor, error) {
-	t, m := &i.settings.teams, i.settings.teams.monitor
-	credential, err := graph.NewDelegatedCredential(t.tenantID, t.clientID, m.secret, refreshToken, &graph.DelegatedOptions{
-		Cloud: t.cloud, HTTPClient: i.http, Rotated: rotated,
+// newDecryption returns what reads encrypted notifications, and the keys for which
+// they are encrypted; nothing where they are not.
+func (i *integration) newDecryption() (*graph.KeyRing, *graph.Decryption, error) {
+	t := &i.settings.teams
+	if t.monitors == nil || !t.monitors.encrypted {
+		return nil, nil, nil
+	}
+	keys, err := graph.NewKeyRing(&graph.KeyRingOptions{Logger: i.logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	decryption, err := graph.NewDecryption(keys, []string{t.clientID}, &graph.DecryptionOptions{Cloud: t.cloud, HTTPClient: i.http})
+	return keys, decryption, err
+}
+
+// newMonitors makes the pool of presence monitors.
+func (i *integration) newMonitors(x *extras, keys *graph.KeyRing) (*monitors, error) {
+	t, s := &i.settings.teams, i.settings.teams.monitors
+	m := &monitors{
+		settings: s, store: x.store, logger: i.logger,
+		wake: make(chan struct{}, 1), entered: make(chan struct{}),
+	}
+	if m.store == nil {
+		m.store = monitor.NewMemoryStore()
+	}
+	// Secrets and tokens are sealed before they reach the store.
+	sealer, sealerErr := monitor.NewSealer(s.storeKey, nil)
+	m.sealer = sealer
+	// The monitors' accounts sign in and subscribe by Entra and Microsoft Graph.
+	// They share the budgets of the application with the client of the bridge.
+	accounts, accountsErr := entra.New(i.settings.publicURL+pathSignIn, &entra.Options{
+		Cloud: t.cloud, HTTPClient: i.http, Logger: i.logger,
+		Budgets: func(monitor.Application) *graph.Budgets { return i.budgets },
 	})
-	if err != nil {
+	if err := errors.Join(sealerErr, accountsErr); err != nil {
 		return nil, err
 	}
-	// Subscriptions take the account's own token, so they need another client.
-	client, err := i.newGraphClient(credential)
-	if err != nil {
-		return nil, err
-	}
+	// Notifications are matched to this tenant where its id is known.
 	var routes monitor.Routes = i.notifications
 	if guid.MatchString(t.tenantID) {
 		routes = i.notifications.Tenant(t.tenantID)
 	}
-	return monitor.New(m.principalName, client, routes, i.settings.publicURL+pathGraph, i.bridge, &monitor.Options{
-		Logger: i.logger, Settle: m.settle,
-	})
+	opts := s.pool
+	opts.Logger = i.logger
+	opts.OnEvent = func(e monitor.Event) {
+		m.happened(e)
+		if x.monitors != nil {
+			x.monitors(e)
+		}
+	}
+	if keys != nil {
+		opts.Monitor.Encryption = keys.Current
+	}
+	var err error
+	m.pool, err = monitor.NewPool(monitor.Application{TenantID: t.tenantID, ClientID: t.clientID}, i.settings.publicURL+pathGraph, monitor.Dependencies{
+		Store: m.store, Sealer: m.sealer, Entra: accounts, Routes: routes, Sink: i.bridge,
+	}, &opts)
+	return m, err
 }
 
 // matching says whom the bridge takes for the same person, and what their
@@ -213,8 +259,8 @@ func (i *integration) public() http.Handler {
 	for _, prefix := range prefixes {
 		mux.Handle(prefix+pathGraph, i.notifications)
 		mux.Handle(prefix+pathCloudLink, i.webhook)
-		if i.upkeep != nil {
-			mux.Handle(prefix+pathSignIn, i.upkeep)
+		if i.monitors != nil {
+			mux.Handle(prefix+pathSignIn, i.monitors.pool.SignInHandler())
 		}
 	}
 	return mux

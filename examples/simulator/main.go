@@ -56,6 +56,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&opts.AllowRemote, "allow-remote", false, "permit an address that other machines reach, and notifications to them")
 	flags.StringVar(&opts.URL, "url", "", "base `URL` under which clients reach the simulator, if not the address")
 	flags.Float64Var(&opts.SessionTimeScale, "session-time-scale", 1, "how many times faster Teams presence sessions age")
+	colleagues := 0
+	flags.IntVar(&colleagues, "people", 0, fmt.Sprintf("how many `colleagues` with telephones there are besides, at most %d", simulator.MaxColleagues))
 	flags.BoolVar(&opts.Throttle, "throttle", false, "answer 429 once a documented budget of Microsoft Graph is used up")
 	flags.Func("redirect", "one more redirect `URI` of the Entra application; may be repeated", func(uri string) error {
 		opts.RedirectURIs = append(opts.RedirectURIs, uri)
@@ -70,6 +72,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "simulator: unexpected %q: there are flags only; -help lists them\n", strings.Join(flags.Args(), " "))
 		return exitUsage
 	}
+	if colleagues < 0 || colleagues > simulator.MaxColleagues {
+		fmt.Fprintf(stderr, "simulator: -people is %d: use 0 to %d\n", colleagues, simulator.MaxColleagues)
+		return exitUsage
+	}
+	opts.People = append(simulator.Company(), simulator.Colleagues(colleagues)...)
 	s, err := simulator.Start(opts)
 	if err != nil {
 		fmt.Fprintln(stderr, err)

@@ -64,6 +64,7 @@ func TestExitCodes(t *testing.T) {
 		{"an argument", []string{"127.0.0.1:9400"}, exitUsage, "there are flags only"},
 		{"an address that others reach", []string{"-addr", ":9400"}, exitFault, "use a loopback address"},
 		{"a certificate that cannot be written", []string{"-addr", "127.0.0.1:0", "-tls", "-ca", "/nowhere/a.pem"}, exitFault, "certificate"},
+		{"too many people", []string{"-addr", "127.0.0.1:0", "-people", "100000"}, exitUsage, "-people is 100000: use 0 to 1600"},
 		{"a negative scale", []string{"-addr", "127.0.0.1:0", "-session-time-scale", "-1"}, exitFault, "SessionTimeScale"},
 	}
 	for _, tt := range tests {

@@ -64,17 +64,25 @@ func (p Person) email() string {
 	return cmp.Or(p.Email, strings.ReplaceAll(strings.ToLower(p.Name), " ", ".")+"@"+domain)
 }
 
-// The accounts that are there for the integration's own sake.
+// monitors is how many accounts there are to be presence monitors.
+const monitors = 3
+
+// monitorName and monitorEmail name those accounts, which are counted from 1.
+func monitorName(n int) string  { return fmt.Sprintf("Presence Monitor %d", n) }
+func monitorEmail(n int) string { return fmt.Sprintf("presence.monitor.%d@%s", n, domain) }
+
+// The administrator is there for the integration's own sake.
 const (
-	monitorName        = "Presence Monitor 1"
-	monitorEmail       = "presence.monitor.1@" + domain
 	administratorName  = "Integration Administrator"
 	administratorEmail = "integration@" + domain
 )
 
 func checkPeople(people []Person) error {
 	var faults []error
-	emails := map[string]string{monitorEmail: monitorName, administratorEmail: administratorName}
+	emails := map[string]string{administratorEmail: administratorName}
+	for n := range monitors {
+		emails[monitorEmail(n+1)] = monitorName(n + 1)
+	}
 	extensions := map[string]string{}
 	for _, p := range people {
 		if strings.TrimSpace(p.Name) == "" {
@@ -108,33 +116,41 @@ func stableID(kind, email string) string {
 func (s *Simulator) seed(people []Person, redirectURIs []string) error {
 	s.secrets = secrets{
 		application: graphtest.Secret{Description: "presencebridge", Value: presence.NewSecret(newSecret())},
-		monitor:     graphtest.Secret{Description: "presencebridge " + monitorName, Value: presence.NewSecret(newSecret())},
+	}
+	for n := range monitors {
+		s.secrets.monitors = append(s.secrets.monitors, graphtest.Secret{
+			Description: "presencebridge " + monitorName(n+1), Value: presence.NewSecret(newSecret()),
+		})
 	}
 	application := s.graph.AddApplication(graphtest.Application{
-		ClientID: stableID("application", domain), Secrets: []graphtest.Secret{s.secrets.application, s.secrets.monitor},
+		ClientID: stableID("application", domain), Secrets: append([]graphtest.Secret{s.secrets.application}, s.secrets.monitors...),
 	})
 	if len(redirectURIs) > 0 {
 		application.RedirectURIs = append(application.RedirectURIs, redirectURIs...)
 		application = s.graph.AddApplication(application)
 	}
 
-	monitor := graphtest.User{
-		ID: stableID("teams", monitorEmail), PrincipalName: monitorEmail, Mail: monitorEmail, Name: monitorName,
-		Password: presence.NewSecret(newSecret()),
-	}
-	s.graph.AddUser(monitor)
-	refreshToken, err := s.graph.GrantRefreshToken(application.ClientID, monitor.ID)
-	if err != nil {
-		return err
+	var accounts []MonitorInfo
+	for n, secret := range s.secrets.monitors {
+		account := graphtest.User{
+			ID: stableID("teams", monitorEmail(n+1)), PrincipalName: monitorEmail(n + 1), Mail: monitorEmail(n + 1), Name: monitorName(n + 1),
+			Password: presence.NewSecret(newSecret()),
+		}
+		s.graph.AddUser(account)
+		refreshToken, err := s.graph.GrantRefreshToken(application.ClientID, account.ID)
+		if err != nil {
+			return err
+		}
+		accounts = append(accounts, MonitorInfo{
+			ID: account.ID, PrincipalName: account.PrincipalName, Password: account.Password.Reveal(),
+			ClientSecret: secret.Value.Reveal(), RefreshToken: refreshToken.Reveal(),
+		})
 	}
 	s.info.Teams = TeamsInfo{
 		LoginURL: s.graph.LoginURL(), GraphURL: s.graph.GraphURL(), TenantID: s.graph.TenantID(),
 		ClientID: application.ClientID, ClientSecret: s.secrets.application.Value.Reveal(),
 		RedirectURIs: slices.Clone(application.RedirectURIs),
-		Monitor: MonitorInfo{
-			ID: monitor.ID, PrincipalName: monitor.PrincipalName, Password: monitor.Password.Reveal(),
-			ClientSecret: s.secrets.monitor.Value.Reveal(), RefreshToken: refreshToken.Reveal(),
-		},
+		Monitor:      accounts[0], Monitors: accounts,
 	}
 
 	cloud := CloudLinkInfo{

@@ -122,7 +122,7 @@ func commands() []command {
 		post("/subscriptions/reauthorize", "Has Graph send the lifecycle notification reauthorizationRequired of a subscription.",
 			(*Simulator).reauthorize,
 			`{"id": "the subscription's id"}`),
-		post("/secrets/expire", "Ends a client secret of the Entra application now: application or monitor.",
+		post("/secrets/expire", "Ends a client secret of the Entra application now: application, or monitor1 to monitor3.",
 			(*Simulator).expireSecret,
 			`{"secret": "application"}`),
 		post("/tokens/revoke", "Revokes the refresh tokens of a Teams account, such as the monitor's, or with a service: of cloudlink all tokens.",

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path"
@@ -321,13 +322,15 @@ func (s *Simulator) reauthorize(c struct {
 func (s *Simulator) expireSecret(c struct {
 	Secret string `json:"secret"`
 }) (any, error) {
-	secret := s.secrets.application
-	switch c.Secret {
-	case "application":
-	case "monitor":
-		secret = s.secrets.monitor
-	default:
-		return nil, refuse("there is no secret of this name: send as secret application or monitor, never a value")
+	secret, known := s.secrets.application, c.Secret == "application"
+	for n, one := range s.secrets.monitors {
+		// The first has the plain name too.
+		if c.Secret == fmt.Sprintf("monitor%d", n+1) || n == 0 && c.Secret == "monitor" {
+			secret, known = one, true
+		}
+	}
+	if !known {
+		return nil, refuse("there is no secret of this name: send as secret application, or monitor1 to monitor%d, never a value", len(s.secrets.monitors))
 	}
 	if err := s.graph.ExpireSecret(s.info.Teams.ClientID, secret.Value); err != nil {
 		return nil, err

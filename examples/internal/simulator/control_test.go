@@ -106,7 +106,7 @@ func TestBadInputSaysWhatToSendAndChangesNothing(t *testing.T) {
 		{"/notifications", `{"service": "graph", "drop": true, "user": "nobody"}`, `nobody "nobody"`},
 		{"/subscriptions/kill", `{"id": "x"}`, "no subscription"},
 		{"/subscriptions/reauthorize", `{"id": "x"}`, "with a lifecycle URL"},
-		{"/secrets/expire", `{"secret": "s3cr3t-value"}`, "application or monitor, never a value"},
+		{"/secrets/expire", `{"secret": "s3cr3t-value"}`, "application, or monitor1 to monitor3, never a value"},
 		{"/tokens/revoke", `{}`, "either user"},
 		{"/tokens/revoke", `{"service": "graph"}`, "by user"},
 		{"/tokens/revoke", `{"user": "nobody"}`, "no Teams account"},

@@ -3,9 +3,10 @@
 // control endpoint that plays the people and breaks the services.
 //
 // It knows a small company: people with a Teams account, a CloudLink user and a
-// telephone, some of whom lack one of these, and one presence monitor that is
-// signed in already. [Simulator.Info] tells a client all that it needs: URLs,
-// ids, credentials.
+// telephone, some of whom lack one of these, and three accounts for presence
+// monitors, each with a client secret of its own and a refresh token that saves
+// the sign-in. [Colleagues] makes it a large company. [Simulator.Info] tells a
+// client all that it needs: URLs, ids, credentials.
 //
 // # The address
 //

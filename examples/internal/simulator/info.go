@@ -33,11 +33,13 @@ type TeamsInfo struct {
 	// RedirectURIs are the reply addresses of the application. The port of a
 	// loopback address does not matter.
 	RedirectURIs []string `json:"redirectUris"`
-	// Monitor is the presence monitor.
-	Monitor MonitorInfo `json:"monitor"`
+	// Monitors are the accounts for presence monitors, and Monitor the first of
+	// them, for a client that needs no more.
+	Monitor  MonitorInfo   `json:"monitor"`
+	Monitors []MonitorInfo `json:"monitors"`
 }
 
-// MonitorInfo is the account that holds the presence subscription.
+// MonitorInfo is an account that holds a presence subscription.
 type MonitorInfo struct {
 	ID            string `json:"id"`
 	PrincipalName string `json:"principalName"`
@@ -84,6 +86,7 @@ func (s *Simulator) Info() Info {
 	info := s.info
 	info.CloudLink.Services = maps.Clone(info.CloudLink.Services)
 	info.Teams.RedirectURIs = slices.Clone(info.Teams.RedirectURIs)
+	info.Teams.Monitors = slices.Clone(info.Teams.Monitors)
 	info.People = slices.Clone(info.People)
 	return info
 }

@@ -230,6 +230,9 @@ func (s *Simulator) CloudLink() *cloudlinktest.Server { return s.cloud }
 func (s *Simulator) Client() *http.Client { return s.front.Client() }
 
 // secrets are what the control endpoint can let expire.
-type secrets struct{ application, monitor graphtest.Secret }
+type secrets struct {
+	application graphtest.Secret
+	monitors    []graphtest.Secret
+}
 
 func newSecret() string { return rand.Text() }

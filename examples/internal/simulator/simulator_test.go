@@ -45,7 +45,7 @@ func everything(t *testing.T, c *client, w *webhook) {
 	person := c.person(anna)
 
 	listed := c.call(http.StatusOK, http.MethodGet, c.graph("/users?$select=id,mail,displayName"), c.app, nil)["value"].([]any)
-	assert.Len(t, listed, 8, "seven people and the monitor")
+	assert.Len(t, listed, 10, "seven people and the monitors")
 	shown := c.call(http.StatusOK, http.MethodGet, c.graph("/users/"+person.TeamsID+"/presence"), c.app, nil)
 	assert.Equal(t, "Available", shown["availability"])
 
@@ -127,8 +127,33 @@ func TestIDsStayTheSame(t *testing.T) {
 func TestOwnPeople(t *testing.T) {
 	s, c := start(t, simulator.Options{People: []simulator.Person{{Name: "Zoe", Email: "z@corp.test", Extension: "7", Site: "north"}}})
 	assert.Equal(t, "7", c.person("z@corp.test").Extension)
-	assert.Len(t, s.Graph().Users(), 2)
+	assert.Len(t, s.Graph().Users(), 4)
 	assert.Len(t, s.CloudLink().Users(), 2)
+}
+
+func TestLargeCompanyIsTheSameEachTime(t *testing.T) {
+	colleagues := simulator.Colleagues(1500)
+	require.Len(t, colleagues, 1500)
+	assert.Equal(t, colleagues[:10], simulator.Colleagues(10))
+	assert.Len(t, simulator.Colleagues(simulator.MaxColleagues+1), simulator.MaxColleagues)
+	s, c := start(t, simulator.Options{People: append(simulator.Company(), colleagues...)})
+	assert.Len(t, c.info.People, 1508, "no two have the same name, address or extension")
+	assert.Len(t, s.Graph().Users(), 1507+3, "one of them has no account, and there are the monitors")
+}
+
+func TestEachMonitorHasItsOwnAccountAndSecret(t *testing.T) {
+	_, c := start(t, simulator.Options{})
+	monitors := c.info.Teams.Monitors
+	require.Len(t, monitors, 3)
+	assert.Equal(t, monitors[0], c.info.Teams.Monitor)
+	token := func(status int, m simulator.MonitorInfo) object {
+		return c.form(status, c.tokenURL(), "grant_type", "refresh_token", "client_id", c.info.Teams.ClientID,
+			"client_secret", m.ClientSecret, "refresh_token", m.RefreshToken)
+	}
+	c.tell("/secrets/expire", `{"secret": "monitor2"}`)
+	token(http.StatusOK, monitors[0])
+	assert.Equal(t, []any{float64(7000222)}, token(http.StatusUnauthorized, monitors[1])["error_codes"])
+	token(http.StatusOK, monitors[2])
 }
 
 func TestTemporaryCertificateGoesWithTheSimulator(t *testing.T) {
