@@ -493,6 +493,21 @@ func TestPublicHandlerKnowsItsPathsBehindAProxy(t *testing.T) {
 	}
 }
 
+func TestUnusedConnectionsDoNotHoldUpTheStop(t *testing.T) {
+	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
+	address := i.settings.listener.Addr().String()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- i.Run(ctx) }()
+	connection, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer func() { _ = connection.Close() }()
+	status, _ := visit(t, "http://"+address+"/")
+	require.Equal(t, http.StatusNotFound, status)
+	cancel()
+	require.NoError(t, <-done)
+}
+
 func TestAddressInUseIsAFault(t *testing.T) {
 	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
 	taken := i.settings.statusListener

@@ -79,6 +79,40 @@ type listener struct {
 	what   string
 	socket net.Listener
 	server *http.Server
+
+	mu       sync.Mutex
+	unused   map[net.Conn]bool // connections on which nothing has come yet
+	stopping bool
+}
+
+func newListener(what string, socket net.Listener, handler http.Handler) *listener {
+	l := &listener{what: what, socket: socket, unused: make(map[net.Conn]bool)}
+	l.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ConnState: l.note}
+	return l
+}
+
+// note keeps account of the unused connections. Clients open such in advance, and
+// Shutdown would wait for each of them for five seconds.
+func (l *listener) note(c net.Conn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(l.unused, c)
+	case l.stopping:
+		_ = c.Close()
+	default:
+		l.unused[c] = true
+	}
+}
+
+func (l *listener) closeUnused() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopping = true
+	for c := range l.unused {
+		_ = c.Close()
+	}
 }
 
 // listen opens every socket before anything else happens: Microsoft Graph calls
@@ -96,7 +130,7 @@ func (i *integration) listen(ctx context.Context) ([]*listener, error) {
 			}
 		}
 		i.logger.InfoContext(ctx, "listening", "for", what, "address", socket.Addr().String())
-		all = append(all, &listener{what, socket, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}})
+		all = append(all, newListener(what, socket, handler))
 		return nil
 	}
 	err := add("notifications", i.settings.listen, i.settings.listener, i.public())
@@ -118,6 +152,7 @@ func (l *listener) serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
+		l.closeUnused()
 		err := l.server.Shutdown(ctx)
 		_ = l.server.Close()
 		stopped <- err
