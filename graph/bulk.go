@@ -316,8 +316,14 @@ func eachValueAndLink(body io.Reader, item func(*json.Decoder) error) (nextLink 
 				return "", err
 			}
 			for d.More() {
+				before := d.InputOffset()
 				if err := item(d); err != nil {
 					return "", err
+				}
+				if d.InputOffset() == before {
+					// The body has broken off within an item. More sees what is there
+					// of it and would say so for ever; Decode repeats what Read said.
+					return "", d.Decode(new(skippedJSON))
 				}
 			}
 			if err := expectDelim(d, json.Delim(']')); err != nil {
