@@ -380,7 +380,7 @@ func unjoin(err error) []error {
 // nothing to whoever writes a configuration file.
 func plain(err error) string {
 	text := err.Error()
-	for _, prefix := range []string{"micollab: ", "presence: ", "presencebridge: ", "graph: ", "cloudlink: ", "monitor: "} {
+	for _, prefix := range []string{"micollab: ", "presence: ", "presencebridge: ", "graph: ", "cloudlink: ", "monitor: ", "entra: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return text

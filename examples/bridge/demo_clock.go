@@ -16,13 +16,14 @@ const (
 	// sessionLifetime is short, so that a long call outlives it.
 	sessionLifetime = 45 * time.Minute
 	// Everybody is read anew at the one interval, and those whom no monitor
-	// watches at the other. To read everybody takes a quarter of an hour of this day.
-	reconcileInterval = 80 * time.Minute
+	// watches at the other. In the shortest day that is every four seconds, which
+	// a busy machine needs.
+	reconcileInterval = 160 * time.Minute
 	unwatchedInterval = 30 * time.Minute
 	// checkInterval is how often the directory is asked about the monitors.
 	checkInterval = 20 * time.Minute
 
-	minDay = 8 * time.Second
+	minDay = 16 * time.Second
 	maxDay = time.Hour
 )
 

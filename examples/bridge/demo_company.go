@@ -216,7 +216,7 @@ func (co *company) configure(c *clock) error {
 			UnwatchedInterval: max(time.Second, c.real(unwatchedInterval)),
 			// What takes real time stays in real time, but as short as this
 			// machine allows: in this day a minute is a blink.
-			EchoWindow: 200 * time.Millisecond,
+			EchoWindow: 300 * time.Millisecond,
 			MaxBackoff: time.Second,
 			Damping:    presencebridge.Damping{Window: 300 * time.Millisecond, Settle: 80 * time.Millisecond, MaxHold: 240 * time.Millisecond},
 		},

@@ -95,8 +95,6 @@ func day(l *ledger) []happening {
 		{"12:48", available(ada)},
 		{"12:55", available(leo)},
 
-		{"13:02", available(hedy)},
-
 		// A status picked in MiCollab gives way: with the integration on, MiCollab
 		// shows the Teams statuses.
 		{"13:05", func(co *company) { co.cloudlink.SetStatus(co.people[ada].principalID, presence.StatusBusy) }},
@@ -108,6 +106,7 @@ func day(l *ledger) []happening {
 		{"13:42", phone(emmy, presence.LineConnected)},
 		{"13:56", phone(emmy, presence.LineIdle)},
 
+		{"13:59", available(hedy)},
 		{"14:05", teams(leo, presence.Busy, presence.ActivityInAConferenceCall)},
 		{"14:08", teams(lise, presence.Busy, presence.ActivityInAConferenceCall)},
 		{"14:20", meeting(emmy, false)},

@@ -219,7 +219,7 @@ func (o *office) renew(ctx context.Context, m *monitorAccount) error {
 	if err := o.monitors.pool.Renew(ctx, m.principalName, m.secret); err != nil {
 		return err
 	}
-	return o.tellWatched(ctx)
+	return o.tellEverybodyWatched(ctx)
 }
 
 // dismiss takes the monitor out of the pool.
@@ -242,7 +242,7 @@ func (o *office) replace(ctx context.Context) error {
 	if err := o.signIn(ctx, o.company.monitors[len(o.company.monitors)-1]); err != nil {
 		return err
 	}
-	return o.tellWatched(ctx)
+	return o.tellEverybodyWatched(ctx)
 }
 
 // surprise has a person whom nobody watches do something in Teams.
@@ -256,6 +256,14 @@ func (o *office) surprise(a presence.Availability, x presence.Activity) error {
 	o.missed[m] = true
 	o.mu.Unlock()
 	return o.company.graph.SetClient(m.teamsID, "desktop", a, x)
+}
+
+// tellEverybodyWatched waits until there is room for everybody again.
+func (o *office) tellEverybodyWatched(ctx context.Context) error {
+	if err := o.until(ctx, func() bool { return len(o.monitors.pool.Snapshot().Unwatched) == 0 }); err != nil {
+		return err
+	}
+	return o.tellWatched(ctx)
 }
 
 // tellWatched waits until the monitors watch whom they can, and prints what has

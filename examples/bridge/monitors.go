@@ -33,8 +33,14 @@ type monitors struct {
 // which is before its URL ends.
 const signInReminder = 30 * time.Minute
 
-// Run keeps the monitors until ctx ends.
+// Run keeps the monitors until ctx ends. An error says that it could not begin.
 func (m *monitors) Run(ctx context.Context) error {
+	if err := m.pool.Load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	c := newCrew(ctx)
 	c.start(m.pool.Run)
 	c.start(m.administer)
@@ -55,9 +61,6 @@ func (m *monitors) happened(e monitor.Event) {
 // administer enters the configured monitors and then waits for what needs a
 // person. What fails is logged and ends nothing: the other monitors work.
 func (m *monitors) administer(ctx context.Context) error {
-	if err := m.pool.Load(ctx); err != nil {
-		return nil //nolint:nilerr // Run of the pool returns the same
-	}
 	m.enter(ctx)
 	close(m.entered)
 	shown := map[string]string{}

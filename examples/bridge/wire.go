@@ -186,7 +186,8 @@ func (i *integration) newDecryption() (*graph.KeyRing, *graph.Decryption, error)
 	return keys, decryption, err
 }
 
-// newMonitors makes the pool of presence monitors.
+// newMonitors makes the pool of presence monitors, which share the application of
+// the bridge.
 func (i *integration) newMonitors(x *extras, keys *graph.KeyRing) (*monitors, error) {
 	t, s := &i.settings.teams, i.settings.teams.monitors
 	m := &monitors{
