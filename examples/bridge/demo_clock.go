@@ -16,9 +16,10 @@ const (
 	// sessionLifetime is short, so that a long call outlives it.
 	sessionLifetime = 45 * time.Minute
 	// Everybody is read anew at the one interval, and those whom no monitor
-	// watches at the other. In the shortest day that is every four seconds, which
-	// a busy machine needs.
-	reconcileInterval = 160 * time.Minute
+	// watches at the other. Fifteen hundred people take a busy machine a while,
+	// so in a short day the interval is longer.
+	reconcileInterval = 80 * time.Minute
+	minReconcile      = 3 * time.Second
 	unwatchedInterval = 30 * time.Minute
 	// checkInterval is how often the directory is asked about the monitors.
 	checkInterval = 20 * time.Minute

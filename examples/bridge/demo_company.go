@@ -212,7 +212,7 @@ func (co *company) configure(c *clock) error {
 		bridge: presencebridge.Options{
 			Name: "demonstration", Direction: presencebridge.Bidirectional,
 			SessionLifetime:   c.real(sessionLifetime),
-			ReconcileInterval: c.real(reconcileInterval),
+			ReconcileInterval: max(minReconcile, c.real(reconcileInterval)),
 			UnwatchedInterval: max(time.Second, c.real(unwatchedInterval)),
 			// What takes real time stays in real time, but as short as this
 			// machine allows: in this day a minute is a blink.
