@@ -139,7 +139,7 @@ func (o *PoolOptions) withDefaults(notificationURL string) (PoolOptions, error) 
 		faults = append(faults, fmt.Errorf("RefreshInterval is %s: an unused refresh token lives %s, so use half of it at most", c.RefreshInterval, RefreshTokenLifetime))
 	}
 	if c.Spares < 0 {
-		faults = append(faults, fmt.Errorf("Spares is %d: it cannot be negative", c.Spares))
+		faults = append(faults, fmt.Errorf("the number of Spares is %d: it cannot be negative", c.Spares))
 	}
 	for _, w := range c.SecretWarnings {
 		if w <= 0 {

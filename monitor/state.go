@@ -187,14 +187,14 @@ func (f *facts) healthy(now time.Time) (state State, sentence string, next time.
 	r := f.record
 	watches, users := f.subscribed(now)
 	doing := "It has nobody to watch."
-	if watches {
+	switch {
+	case watches && users > 0:
+		doing = fmt.Sprintf("It watches %d users.", users)
+	case watches:
 		doing = "It watches its users."
-		if users > 0 {
-			doing = fmt.Sprintf("It watches %d users.", users)
-		}
-	} else if f.live.Condition == ConditionUnsupported {
+	case f.live.Condition == ConditionUnsupported:
 		doing = "This cloud has no presence notifications; everybody is read in bulk."
-	} else if f.live.Users > 0 || f.assigned > 0 {
+	case f.live.Users > 0 || f.assigned > 0:
 		doing = "Its subscription is being created."
 	}
 	warning := warningAt(r.SecretExpiresAt, now, f.warnings)
@@ -266,10 +266,10 @@ func (r *record) accountTrouble() string {
 
 // days writes a duration in days, rounded down: "1 day left" must not be two.
 func days(d time.Duration) string {
-	switch n := int(d / (24 * time.Hour)); {
-	case n == 0:
+	switch n := int(d / (24 * time.Hour)); n {
+	case 0:
 		return "less than a day"
-	case n == 1:
+	case 1:
 		return "1 day"
 	default:
 		return fmt.Sprintf("%d days", n)
@@ -281,7 +281,7 @@ func days(d time.Duration) string {
 const RefreshTokenLifetime = 90 * 24 * time.Hour
 
 // MonitorStatus is one monitor of a pool at one moment.
-type MonitorStatus struct {
+type MonitorStatus struct { //nolint:revive // a Status could be a subscription's or the pool's as well
 	// PrincipalName is the account. Where the record cannot be read, it may be
 	// the monitor's key in the store.
 	PrincipalName string

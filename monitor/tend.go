@@ -38,7 +38,7 @@ func (k *keeper) tend(ctx context.Context) (wait time.Duration) {
 		k.end(true)
 		return maxSleep
 	case r.Application != p.Application():
-		k.dismiss(ctx, r)
+		k.dismiss(ctx)
 		return maxSleep
 	}
 	if !p.sealer.Current(r.Sealed) {
@@ -217,7 +217,7 @@ func (k *keeper) recordFailing(ctx context.Context, r *record) bool {
 // leave ends what the monitor has and makes the store forget it.
 func (k *keeper) leave(ctx context.Context, r *record) time.Duration {
 	p := k.pool
-	k.dismiss(ctx, r)
+	k.dismiss(ctx)
 	if err := p.forget(ctx, k.id); err != nil {
 		k.fail(err)
 		return time.Second
@@ -229,10 +229,11 @@ func (k *keeper) leave(ctx context.Context, r *record) time.Duration {
 // dismiss deletes the subscription: by the upkeep that runs, or by the
 // credentials that are still there. It is tried once: what cannot be deleted
 // lapses within the hour.
-func (k *keeper) dismiss(ctx context.Context, r *record) {
+func (k *keeper) dismiss(ctx context.Context) {
 	p := k.pool
 	k.end(false)
-	if r = p.record(k.id); r == nil || r.Subscription == nil {
+	r := p.record(k.id)
+	if r == nil || r.Subscription == nil {
 		return
 	}
 	if r.ready() && r.Subscription.ExpiresAt.After(time.Now()) {

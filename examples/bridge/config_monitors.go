@@ -14,9 +14,9 @@ type monitorsSettings struct {
 	// monitors are those of the configuration. The store may know more.
 	monitors []monitorSettings
 	// storeFile is where the pool keeps what it must not forget, and storeKey
-	// what seals the secrets in it.
-	storeFile string
-	storeKey  presence.Secret
+	// what seals the secrets in it; formerKey opens those of before.
+	storeFile           string
+	storeKey, formerKey presence.Secret
 	// encrypted: notifications bring the presence itself, encrypted.
 	encrypted bool
 	// pool are the spares and, for the demonstration, the times.
@@ -36,15 +36,16 @@ func (s *settings) readMonitors(in *section) {
 	}
 	in.asked = append(in.asked, "monitor")
 	m := &monitorsSettings{
-		storeFile: in.file("store"), storeKey: in.secret("store_key"), encrypted: in.flag("encrypted_notifications"),
+		storeFile: in.file("store"), storeKey: in.secret("store_key"), formerKey: in.secret("former_store_key"), encrypted: in.flag("encrypted_notifications"),
 		pool: monitor.PoolOptions{
-			Spares: in.count("spares"), SecretDescription: in.text("secret_description"), FeatureSecret: s.teams.secret,
+			AcceptApplication: in.flag("accept_application"),
+			Spares:            in.count("spares"), SecretDescription: in.text("secret_description"), FeatureSecret: s.teams.secret,
 		},
 	}
 	m.read(in.subs("monitors"))
 	switch {
 	case !in.has("monitors") && !in.has("store"):
-		for _, name := range []string{"store_key", "spares", "encrypted_notifications", "secret_description"} {
+		for _, name := range []string{"store_key", "former_store_key", "accept_application", "spares", "encrypted_notifications", "secret_description"} {
 			if in.has(name) {
 				in.fail(name, "there are no monitors that it could be for: give monitors and store, or remove it")
 			}
@@ -56,7 +57,7 @@ func (s *settings) readMonitors(in *section) {
 	s.teams.monitors = m
 	if !in.has("store_key") {
 		in.fail("store_key", "is missing: the store holds secrets, and this key seals them: make one with openssl rand -base64 32, keep it apart from the store, and write {env: NAME} or {file: PATH}")
-	} else if _, err := monitor.NewSealer(m.storeKey, nil); err != nil && !m.storeKey.IsZero() {
+	} else if _, err := m.sealer(); err != nil && !m.storeKey.IsZero() {
 		in.fail("store_key", "%s", plain(err))
 	}
 	if s.publicURL == "" {
@@ -65,6 +66,15 @@ func (s *settings) readMonitors(in *section) {
 	if !s.teams.cloud.Notifications {
 		in.doc.warn(in.line, in.path("monitors"), "this cloud has no presence notifications: the monitors stay idle and presence is read in bulk")
 	}
+}
+
+// sealer seals what is secret in the store.
+func (m *monitorsSettings) sealer() (*monitor.Sealer, error) {
+	opts := &monitor.SealerOptions{}
+	if !m.formerKey.IsZero() {
+		opts.Former = []presence.Secret{m.formerKey}
+	}
+	return monitor.NewSealer(m.storeKey, opts)
 }
 
 func (m *monitorsSettings) read(list []*section) {

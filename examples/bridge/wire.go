@@ -198,7 +198,7 @@ func (i *integration) newMonitors(x *extras, keys *graph.KeyRing) (*monitors, er
 		m.store = monitor.NewMemoryStore()
 	}
 	// Secrets and tokens are sealed before they reach the store.
-	sealer, sealerErr := monitor.NewSealer(s.storeKey, nil)
+	sealer, sealerErr := s.sealer()
 	m.sealer = sealer
 	// The monitors' accounts sign in and subscribe by Entra and Microsoft Graph.
 	// They share the budgets of the application with the client of the bridge.

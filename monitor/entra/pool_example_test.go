@@ -55,7 +55,7 @@ func Example_pool() {
 	}
 	receiver := &http.Server{Handler: notifications, ReadHeaderTimeout: time.Second}
 	go func() { _ = receiver.Serve(listener) }()
-	defer receiver.Close()
+	defer func() { _ = receiver.Close() }()
 
 	microsoft, err := entra.New("http://localhost/callback", &entra.Options{
 		Cloud:      graph.Cloud{Name: "double", LoginURL: server.LoginURL(), GraphURL: server.GraphURL(), Notifications: true},
