@@ -318,3 +318,30 @@ func TestOtherClocks(t *testing.T) {
 		})
 	}
 }
+
+// A refresh of a token goes on when its keeper has lost the lease. The next
+// keeper waits for it, though leases are shorter than requests.
+func TestRefreshOutlivesALease(t *testing.T) {
+	inOffice(t, func(o *office) {
+		short := func(name string) func(*PoolOptions) {
+			return func(opts *PoolOptions) { opts.Holder, opts.LeaseTime = name, 6*time.Second }
+		}
+		store := &moodyStore{}
+		p := o.poolOn(store, short("first"))
+		o.hire(p, 1)
+		p.SetUsers(people(10))
+		time.Sleep(time.Second)
+		q := o.pool(short("second"))
+		q.SetUsers(people(10))
+		time.Sleep(time.Minute)
+		o.tenant.mu.Lock()
+		o.tenant.latency = 12 * time.Second
+		o.tenant.mu.Unlock()
+		require.NoError(o, p.Retry(o.Context(), named(1)))
+		time.Sleep(13 * time.Second) // the directory has answered, the refresh has begun
+		store.set(failed)
+		time.Sleep(10 * time.Minute)
+		assert.Equal(o, "second", q.state(o.T, 1).Keeper)
+		o.peaceful()
+	})
+}
