@@ -44,12 +44,12 @@ func TestAReplacementIsNoGapToTheSink(t *testing.T) {
 		o.hire(p, 1, 2)
 		p.SetUsers(people(800))
 		time.Sleep(time.Minute)
-		told := p.sink.told
+		told := p.sink.times()
 		for n := range 5 {
 			p.SetUsers(people(801 + n))
 			time.Sleep(time.Minute)
 		}
-		assert.Equal(o, told, p.sink.told)
+		assert.Equal(o, told, p.sink.times())
 		o.stop(p)
 		assert.Len(o, p.sink.left(), 805, "a pool that has stopped hears of nobody")
 	})

@@ -63,6 +63,13 @@ func (s *poolSink) left() []string {
 	return s.unwatched
 }
 
+// times returns how often it was told who is not watched.
+func (s *poolSink) times() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told
+}
+
 type eventLog struct {
 	mu  sync.Mutex
 	all []Event
