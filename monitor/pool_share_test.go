@@ -297,7 +297,7 @@ func TestOtherClocks(t *testing.T) {
 				o.hire(p, 1)
 				time.Sleep(time.Minute)
 				_, err := p.update(o.Context(), monitorID(named(1)), func(r *record) error {
-					r.CheckedAt, r.RefreshedAt, r.RequestedAt = time.Now().Add(wrong), time.Now().Add(wrong), time.Now().Add(wrong)
+					r.CheckedAt, r.RefreshedAt = time.Now().Add(wrong), time.Now().Add(wrong)
 					return nil
 				})
 				require.NoError(o, err)
