@@ -107,10 +107,7 @@ func defineList(p *program, flags *flag.FlagSet) func(context.Context, string) e
 	asJSON := flags.Bool("json", false, "print JSON")
 	return func(ctx context.Context, _ string) error {
 		return p.withSession(ctx, func(s *session) error {
-			snapshot, err := s.snapshot(ctx)
-			if err != nil {
-				return err
-			}
+			snapshot := s.pool.Snapshot()
 			if *asJSON {
 				return p.printJSON(snapshot)
 			}
@@ -130,15 +127,18 @@ func (p *program) add(ctx context.Context, principalName string) error {
 			return err
 		}
 		fmt.Fprintf(p.stdout, "%s was added.\n", principalName)
-		s.tellUnchecked()
-		return s.show(ctx, principalName)
+		// Now that Entra has accepted it: a new store learns whose it is.
+		if _, err := s.pool.SetApplication(ctx, s.pool.Application()); err != nil {
+			return err
+		}
+		return s.showEntered(principalName)
 	})
 }
 
 func (p *program) renew(ctx context.Context, principalName string) error {
 	return p.withSession(ctx, func(s *session) error {
 		// Whoever has mistyped the name shall not look for a secret first.
-		if _, err := s.find(ctx, "renew", principalName); err != nil {
+		if _, err := s.stays("renew", principalName); err != nil {
 			return err
 		}
 		secret, err := p.clientSecret(ctx, principalName)
@@ -149,8 +149,7 @@ func (p *program) renew(ctx context.Context, principalName string) error {
 			return err
 		}
 		fmt.Fprintf(p.stdout, "%s has another client secret.\n", principalName)
-		s.tellUnchecked()
-		return s.show(ctx, principalName)
+		return s.showEntered(principalName)
 	})
 }
 
@@ -159,53 +158,38 @@ func (p *program) renew(ctx context.Context, principalName string) error {
 // look later.
 func (p *program) retry(ctx context.Context, principalName string) error {
 	return p.withSession(ctx, func(s *session) error {
-		found, err := s.find(ctx, "retry", principalName)
+		if _, err := s.stays("retry", principalName); err != nil {
+			return err
+		}
+		m, err := s.pool.Resync(ctx, principalName)
 		if err != nil {
 			return err
 		}
-		if found.Leaving || !slices.Contains(found.Actions, monitor.ActionRetry) {
-			return trouble(found)
+		if !m.State.Usable() {
+			return trouble(m)
 		}
-		err = s.whileRunning(ctx, principalName, func(ctx context.Context) error {
-			_, err := s.pool.Resync(ctx, principalName)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if err := s.entra.unanswered(); err != nil {
-			return fmt.Errorf("retry %s: %w", principalName, err)
-		}
-		// Another pool shows the monitor without the upkeep that has just stopped.
-		if found, err = s.find(ctx, "retry", principalName); err != nil {
-			return err
-		}
-		if !found.State.Usable() {
-			return trouble(found)
-		}
-		return s.show(ctx, principalName)
+		p.printState(m)
+		return nil
 	})
 }
 
 func (p *program) delete(ctx context.Context, principalName string) error {
 	return p.withSession(ctx, func(s *session) error {
-		found, err := s.find(ctx, "delete", principalName)
+		m, err := s.find("delete", principalName)
 		if err != nil {
 			return err
 		}
-		s.entra.leaves(found.PrincipalName)
-		err = s.whileRunning(ctx, found.PrincipalName, func(ctx context.Context) error {
-			return s.pool.Delete(ctx, principalName)
-		})
-		if err != nil {
+		if err := s.pool.Delete(ctx, principalName); err != nil {
 			return err
 		}
-		fmt.Fprintf(p.stdout, "%s was deleted.\n", found.PrincipalName)
-		if err := s.entra.leftBehind(); err != nil {
+		fmt.Fprintf(p.stdout, "%s was deleted.\n", m.PrincipalName)
+		select {
+		case err := <-s.undeleted:
 			fmt.Fprintf(p.stdout, "Its subscription could not be deleted and ends by itself within the hour: %s.\n", plain(err))
+		default:
 		}
-		if found.Users > 0 {
-			fmt.Fprintf(p.stdout, "Its %d users are given to other monitors when the bridge starts.\n", found.Users)
+		if m.Users > 0 {
+			fmt.Fprintf(p.stdout, "Other monitors get its %s when the bridge starts.\n", count(m.Users, "user"))
 		}
 		return nil
 	})
@@ -220,18 +204,12 @@ func defineApplication(p *program, flags *flag.FlagSet) func(context.Context, st
 		if to == (monitor.Application{}) {
 			return usageError("application needs -to-tenant or -to-client: the id that the bridge shall be configured with")
 		}
-		if to.TenantID == "" {
-			to.TenantID = p.settings.application.TenantID
-		}
-		if to.ClientID == "" {
-			to.ClientID = p.settings.application.ClientID
-		}
 		return p.withSession(ctx, func(s *session) error {
 			ask := s.pool.PreviewApplication
 			if *apply {
 				ask = s.pool.SetApplication
 			}
-			change, err := ask(ctx, to)
+			change, err := ask(ctx, filled(to, s.pool.Application()))
 			if err != nil {
 				return err
 			}
@@ -248,17 +226,26 @@ func (p *program) keygen(context.Context, string) error {
 
 // withSession opens the store that there is.
 func (p *program) withSession(ctx context.Context, f func(*session) error) error {
+	return p.inSession(ctx, f, func() error {
+		return fmt.Errorf("there is no store at %s: correct -store, or add a monitor, which makes it", p.settings.store)
+	})
+}
+
+// withNewStore opens the store and makes it if there is none.
+func (p *program) withNewStore(ctx context.Context, f func(*session) error) error {
+	return p.inSession(ctx, f, p.settings.needApplication)
+}
+
+// inSession opens the store. Where there is none, absent may refuse to make it.
+func (p *program) inSession(ctx context.Context, f func(*session) error, absent func() error) (err error) {
 	if err := p.settings.check(); err != nil {
 		return err
 	}
 	if _, err := os.Stat(p.settings.store); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no store at %s: correct -store, or add a monitor, which makes it", p.settings.store)
+		if err := absent(); err != nil {
+			return err
+		}
 	}
-	return p.withNewStore(ctx, f)
-}
-
-// withNewStore opens the store and makes it if there is none.
-func (p *program) withNewStore(ctx context.Context, f func(*session) error) (err error) {
 	s, err := p.openSession(ctx)
 	if err != nil {
 		return err

@@ -59,10 +59,11 @@ func (s *stage) close() {
 
 // arguments are those of a command on this stage.
 func (s *stage) arguments(command ...string) []string {
-	return append([]string{
-		"-store", s.settings.store, "-tenant", s.settings.application.TenantID, "-client", s.settings.application.ClientID,
-		"-login", s.settings.loginURL, "-graph", s.settings.graphURL,
-	}, command...)
+	all := []string{"-store", s.settings.store, "-login", s.settings.loginURL, "-graph", s.settings.graphURL}
+	if a := s.settings.application; a != (monitor.Application{}) {
+		all = append(all, "-tenant", a.TenantID, "-client", a.ClientID)
+	}
+	return append(all, command...)
 }
 
 // opened lets somebody open an authorization URL, sign in, and be sent back.

@@ -24,12 +24,14 @@ func TestEachFaultSaysWhatToDo(t *testing.T) {
 	}{
 		"wrong key": {func(w *terminal) { w.env[envStoreKey] = monitor.GenerateKey().Reveal() }, []string{"list"},
 			[]string{"the key does not fit the store", "give the key with which the store was written"}},
-		"not a key":     {func(w *terminal) { w.env[envStoreKey] = "passphrase" }, []string{"list"}, []string{"the key in the variable MONITORS_STORE_KEY cannot be used", "is not 32 bytes"}},
-		"store in use":  {func(w *terminal) { s := w.openStore(); w.Cleanup(func() { _ = s.Close() }) }, []string{"list"}, []string{"the store is in use already", "stop it", "most likely the bridge"}},
-		"not a store":   {func(w *terminal) { require.NoError(w, os.WriteFile(w.settings.store, []byte("text"), 0o600)) }, []string{"list"}, []string{"the store cannot be read"}},
-		"no store":      {func(w *terminal) { w.settings.store += ".old" }, []string{"list"}, []string{"there is no store at", "correct -store"}},
-		"other tenant":  {func(w *terminal) { w.settings.application.TenantID = w.stranger.ID }, []string{"list"}, []string{"not those of the store (monitors that would stop: monitor1@example.test)"}},
-		"other ids add": {func(w *terminal) { w.settings.application.ClientID = w.stranger.ID }, []string{"add", demoStranger}, []string{"not those of the store (monitors that would stop: monitor1@example.test)"}},
+		"not a key":    {func(w *terminal) { w.env[envStoreKey] = "passphrase" }, []string{"list"}, []string{"the key in the variable BRIDGE_STORE_KEY cannot be used", "is not 32 bytes"}},
+		"store in use": {func(w *terminal) { s := w.openStore(); w.Cleanup(func() { _ = s.Close() }) }, []string{"list"}, []string{"the store is in use already", "stop it", "most likely the bridge"}},
+		"not a store":  {func(w *terminal) { require.NoError(w, os.WriteFile(w.settings.store, []byte("text"), 0o600)) }, []string{"list"}, []string{"the store cannot be read"}},
+		"no store":     {func(w *terminal) { w.settings.store += ".old" }, []string{"list"}, []string{"there is no store at", "correct -store"}},
+		"other tenant": {func(w *terminal) { w.settings.application.TenantID = w.stranger.ID }, []string{"list"}, []string{"not those of the store (monitors that would stop: monitor1@example.test)"}},
+		"other ids add": {func(w *terminal) {
+			w.settings.application.ClientID, w.stdin = w.stranger.ID, w.application.Secrets[0].Value.Reveal()
+		}, []string{"add", demoStranger}, []string{"not those of the store (monitors that would stop: monitor1@example.test)"}},
 
 		"renew unknown":     {nil, []string{"renew", "nobody@example.test"}, []string{"renew nobody@example.test: there is no such monitor: check the user principal name"}},
 		"retry unknown":     {nil, []string{"retry", "nobody@example.test"}, []string{"there is no such monitor"}},
@@ -112,8 +114,8 @@ func TestCommandLine(t *testing.T) {
 		"secret as an argument": {[]string{"add", "m@example.test", "hunter2"}, "", exitUsage, "a client secret is no argument: it is asked for"},
 		"argument of list":      {[]string{"list", "hunter2"}, "", exitUsage, "list takes no argument"},
 		"nothing given":         {[]string{"list"}, "", exitUsage, "-store is missing"},
-		"no tenant":             {[]string{"-store", "s", "list"}, "", exitUsage, "-tenant is missing"},
-		"no client":             {[]string{"-store", "s", "list"}, "", exitUsage, "-client is missing"},
+		"no tenant":             {[]string{"-store", "/nowhere/store", "-client", "c", "add", "m@example.test"}, key, exitUsage, "-tenant is missing, which the store does not tell yet"},
+		"no client":             {[]string{"-store", "/nowhere/store", "-tenant", "t", "add", "m@example.test"}, key, exitUsage, "-client is missing, which the store does not tell yet"},
 		"no key":                {append(complete, "add", "m@example.test"), "", exitUsage, "the key of the store is missing"},
 		"half a double":         {append(complete, "-login", "http://localhost", "list"), key, exitUsage, "-login and -graph belong together"},
 		"not a redirect URI":    {append(complete, "-redirect", "/callback", "add", "m@example.test"), key, exitUsage, "the redirect URL must be absolute"},

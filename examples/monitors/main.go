@@ -1,7 +1,7 @@
 // Command monitors looks after the presence monitors of a bridge from the
 // terminal: the accounts that watch Teams, their client secrets and their sign-ins.
 //
-//	monitors -store FILE -tenant ID -client ID COMMAND
+//	monitors -store FILE [-tenant ID -client ID] COMMAND
 //
 //	list [-json]           what each monitor is in, and what to do about it
 //	add UPN                a new monitor, with a client secret of its own
@@ -22,13 +22,20 @@
 // # The store
 //
 // The program opens the same file as the bridge, which one process can have at a
-// time: stop the bridge first. The bridge finds what has changed when it
-// starts. Only add makes a file where there is none.
+// time: stop the bridge first, and start it when the work is done. It finds
+// what has changed. Do not be long about it: until then nobody takes
+// notifications, and a subscription that is not renewed ends within the hour.
 //
-// The program manages; it watches nobody. It has no public URL, so it creates and
-// renews no subscription, and those of the bridge live on while it works. Only
-// delete ends one: that of the monitor that leaves, whose users the bridge gives
-// to the others.
+// Only add makes a file where there is none, for the tenant and the application
+// that -tenant and -client name. From then on the store knows them and the flags
+// can be left out; given, they must be the store's. Only application changes
+// them.
+//
+// The program manages the monitors and watches nobody: it creates and renews no
+// subscription, and those of the bridge live on while it works. Only delete
+// ends one: that of the monitor that leaves, whose users the bridge gives to the
+// others. A bridge in whose configuration the monitor still stands may add it
+// again.
 //
 // # Signing in
 //
@@ -46,7 +53,8 @@
 // none is printed but by keygen. A client secret is read from the environment
 // variable MONITORS_CLIENT_SECRET, else from the terminal without an echo, or
 // from standard input. The key of the store is read from -key-file, whose further
-// lines are former keys, else from MONITORS_STORE_KEY.
+// lines are former keys, else from BRIDGE_STORE_KEY, as in the sample
+// configuration of examples/bridge.
 //
 // It exits with 1 when something failed, also where retry finds that a monitor
 // cannot work, and with 2 when the command line is wrong.
@@ -77,7 +85,7 @@ const (
 
 // The environment variables.
 const (
-	envStoreKey     = "MONITORS_STORE_KEY"
+	envStoreKey     = "BRIDGE_STORE_KEY"
 	envClientSecret = "MONITORS_CLIENT_SECRET"
 )
 
@@ -127,7 +135,7 @@ func (e usageError) Error() string { return string(e) }
 
 const usageHead = `monitors looks after the presence monitors of a bridge.
 
-  monitors -store FILE -tenant ID -client ID COMMAND
+  monitors -store FILE [-tenant ID -client ID] COMMAND
 
 `
 
@@ -138,8 +146,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	flags.SetOutput(p.stderr)
 	flags.StringVar(&s.store, "store", "", "`FILE` of the bridge's store")
 	flags.StringVar(&s.keyFile, "key-file", "", "`FILE` with the store's key; further lines are former keys (default the variable "+envStoreKey+")")
-	flags.StringVar(&s.application.TenantID, "tenant", "", "`ID` of the Entra tenant that the store's monitors belong to")
-	flags.StringVar(&s.application.ClientID, "client", "", "`ID` of the Entra application that they belong to")
+	flags.StringVar(&s.application.TenantID, "tenant", "", "`ID` of the Entra tenant that the monitors of a new store belong to (default that of the store)")
+	flags.StringVar(&s.application.ClientID, "client", "", "`ID` of the Entra application that they belong to (default that of the store)")
 	flags.StringVar(&s.redirect, "redirect", "http://localhost:8085/callback", "redirect `URI` that is registered with the application")
 	flags.StringVar(&s.integration, "integration", "", "`NAME` of the integration, which the descriptions of its client secrets contain")
 	flags.StringVar(&s.loginURL, "login", "", "`URL` of a double in place of Microsoft Entra; with -graph")
@@ -192,16 +200,24 @@ func (s *settings) cloud() graph.Cloud {
 // check finds all that a command which opens the store misses.
 func (s *settings) check() error {
 	var faults []error
-	need := func(value, text string) {
-		if strings.TrimSpace(value) == "" {
-			faults = append(faults, usageError(text))
-		}
+	if s.store == "" {
+		faults = append(faults, usageError("-store is missing: give the file of the bridge's store"))
 	}
-	need(s.store, "-store is missing: give the file of the bridge's store")
-	need(s.application.TenantID, "-tenant is missing: give the directory (tenant) ID that the bridge is configured with")
-	need(s.application.ClientID, "-client is missing: give the application (client) ID that the bridge is configured with")
 	if (s.loginURL == "") != (s.graphURL == "") {
 		faults = append(faults, usageError("-login and -graph belong together: give both, or neither for Microsoft itself"))
+	}
+	return errors.Join(faults...)
+}
+
+// needApplication finds what is missing where the store does not tell to which
+// application its monitors belong.
+func (s *settings) needApplication() error {
+	var faults []error
+	if s.application.TenantID == "" {
+		faults = append(faults, usageError("-tenant is missing, which the store does not tell yet: give the directory (tenant) ID that the bridge is configured with"))
+	}
+	if s.application.ClientID == "" {
+		faults = append(faults, usageError("-client is missing, which the store does not tell yet: give the application (client) ID that the bridge is configured with"))
 	}
 	return errors.Join(faults...)
 }

@@ -113,8 +113,8 @@ func TestListAsJSON(t *testing.T) {
 	})
 }
 
-// TestBridgesSubscriptionsLiveOn: the program runs a pool on a store where the
-// bridge has assigned users, with no address that Microsoft could reach.
+// TestBridgesSubscriptionsLiveOn: the store says whom the bridge's monitors watch,
+// and this program has no address that Microsoft could reach.
 func TestBridgesSubscriptionsLiveOn(t *testing.T) {
 	atTerminal(t, func(w *terminal) {
 		w.authorized()
@@ -133,11 +133,11 @@ func TestBridgesSubscriptionsLiveOn(t *testing.T) {
 		before := w.server.Subscriptions()
 		require.Len(w, before, 2)
 
-		// Slow answers give the upkeep the time to do what it should not.
+		// What answers slowly is waited for.
 		stopDelay := w.server.Control(0, graphtest.Match(http.MethodGet, "users/*", graphtest.Reply{Delay: 20 * time.Second}))
 		assert.Contains(w, w.succeeds("retry", other.PrincipalName), "State: subscribed. It watches its users.")
 		assert.Equal(w, before, w.server.Subscriptions(), "retry leaves all subscriptions alone")
-		assert.Regexp(w, `^monitor1@example\.test was deleted\.\nIts \d+ users are given to other monitors when the bridge starts\.\n$`, w.succeeds("delete", demoMonitor))
+		assert.Regexp(w, `^monitor1@example\.test was deleted\.\nOther monitors get its \d+ users when the bridge starts\.\n$`, w.succeeds("delete", demoMonitor))
 		stopDelay()
 		left := w.server.Subscriptions()
 		require.Len(w, left, 1)
@@ -170,6 +170,70 @@ func TestDeleteWithoutAWorkingSecretSaysWhatIsLeft(t *testing.T) {
 	})
 }
 
+// TestDeleteEndsWhereEntraHangs: a monitor that could not be deleted because of its
+// subscription would be in the list for as long as Entra is not well.
+func TestDeleteEndsWhereEntraHangs(t *testing.T) {
+	atTerminal(t, func(w *terminal) {
+		w.authorized()
+		w.startBridge(w.stranger.ID).halt()
+		w.server.Control(0, graphtest.Match(http.MethodDelete, "subscriptions/*", graphtest.Reply{Delay: 10 * time.Minute}))
+		assert.Contains(w, w.succeeds("delete", demoMonitor), "Its subscription could not be deleted and ends by itself within the hour: delete subscription: no answer in time")
+		assert.Contains(w, w.succeeds("list"), "There are no monitors")
+	})
+}
+
+func TestDeleteIsFinishedAfterAnInterrupt(t *testing.T) {
+	atTerminal(t, func(w *terminal) {
+		w.authorized()
+		w.startBridge(w.stranger.ID).halt()
+		restore := w.server.Control(0, graphtest.Match(http.MethodDelete, "subscriptions/*", graphtest.Reply{Delay: time.Minute}))
+		ctx, interrupt := context.WithTimeout(w.Context(), time.Second)
+		defer interrupt()
+		o := w.runArgs(ctx, w.arguments("delete", demoMonitor)...)
+		assert.Equal(w, exitFailed, o.code)
+		assert.Contains(w, o.errors, "monitors: interrupted\n")
+		restore()
+		assert.Regexp(w, `leaving .* delete\n`, w.succeeds("list"))
+		for _, command := range []string{"retry", "renew", "authorize", "url"} {
+			assert.Contains(w, w.fails(command, demoMonitor), "monitor1@example.test is being deleted: delete it again to finish that")
+		}
+		w.succeeds("delete", demoMonitor)
+		assert.Empty(w, w.server.Subscriptions())
+		assert.Contains(w, w.succeeds("list"), "There are no monitors")
+	})
+}
+
+// TestStoreKnowsItsApplication: after the first monitor that Entra has accepted,
+// and not before, so that mistyped ids can be corrected.
+func TestStoreKnowsItsApplication(t *testing.T) {
+	atTerminal(t, func(w *terminal) {
+		application := w.settings.application
+		w.stdin = w.application.Secrets[0].Value.Reveal()
+		w.settings.application.ClientID = w.stranger.ID
+		w.fails("add", demoMonitor)
+		w.settings.application = monitor.Application{}
+		o := w.run("add", demoMonitor)
+		assert.Equal(w, exitUsage, o.code)
+		assert.Contains(w, o.errors, "-tenant is missing, which the store does not tell yet")
+		assert.Contains(w, o.errors, "-client is missing, which the store does not tell yet")
+		w.settings.application = application
+		w.succeeds("add", demoMonitor)
+
+		w.settings.application = monitor.Application{}
+		assert.Contains(w, w.succeeds("list"), "not authorized")
+		w.signsIn(w.monitor.ID)
+		assert.Contains(w, w.succeeds("authorize", demoMonitor), "State: authorized.")
+		assert.Contains(w, w.succeeds("application", "-to-client", w.stranger.ID), "from  tenant "+application.TenantID+", client "+application.ClientID)
+		w.settings.application.ClientID = strings.ToUpper(application.ClientID)
+		assert.Contains(w, w.succeeds("retry", demoMonitor), "State: authorized.", "one of them, in another spelling")
+
+		// The bridge finds the store as if it had made it itself.
+		w.settings.application = application
+		w.startBridge(w.stranger.ID).halt()
+		assert.Len(w, w.server.Subscriptions(), 1)
+	})
+}
+
 func TestApplicationIsAskedForFirst(t *testing.T) {
 	atTerminal(t, func(w *terminal) {
 		w.authorized()
@@ -184,13 +248,13 @@ func TestApplicationIsAskedForFirst(t *testing.T) {
 		assert.Contains(w, w.succeeds("list"), "authorized")
 
 		assert.Contains(w, w.succeeds("application", "-to-client", next.ClientID, "-apply"), "Now configure the bridge with the other ids")
-		assert.Contains(w, w.fails("list"), "-tenant and -client are not those of the store", "the former ids would change it back")
+		assert.Contains(w, w.fails("list"), "-tenant and -client are not those of the store", "they are the former ids")
 		former := w.settings.application
 		w.settings.application.ClientID = next.ClientID
 		assert.Contains(w, w.succeeds("list"), "update needed")
 		assert.Contains(w, w.succeeds("application", "-to-client", former.ClientID), "working again at once: monitor1@example.test")
 		for _, command := range []string{"authorize", "url", "retry"} {
-			assert.Contains(w, w.fails(command, demoMonitor), `is in the state "update needed": The tenant or client id has changed. Renew the monitor`)
+			assert.Contains(w, w.fails(command, demoMonitor), "the monitor belongs to another tenant or application: renew the monitor with a client secret")
 		}
 		w.stdin = next.Secrets[0].Value.Reveal()
 		assert.Contains(w, w.succeeds("renew", demoMonitor), "State: not authorized.")
@@ -243,7 +307,7 @@ func TestSilentEntraIsSaid(t *testing.T) {
 		o := w.run("add", demoMonitor)
 		require.Zero(w, o.code, o.errors)
 		assert.Contains(w, o.out, "was added")
-		assert.Contains(w, o.errors, "could not be checked, which the bridge makes up for: ")
+		assert.Contains(w, o.errors, "the account and its client secret could not be checked: the bridge makes up for it")
 		assert.Contains(w, w.fails("retry", demoMonitor), "check the network")
 		restore()
 		assert.Contains(w, w.fails("retry", demoMonitor), `is in the state "not authorized"`)

@@ -87,7 +87,7 @@ func (p *program) printChange(c monitor.ApplicationChange, applied bool) {
 		fmt.Fprintln(p.stdout, "Nothing was changed: -apply does it.")
 		return
 	}
-	fmt.Fprintln(p.stdout, "Now configure the bridge with the other ids, or its next start changes them back. "+
+	fmt.Fprintln(p.stdout, "Now configure the bridge with the other ids: with the former ones it does not start. "+
 		"It deletes the subscriptions of the monitors that have stopped, as far as Entra still lets it.")
 }
 
@@ -105,11 +105,12 @@ func names(all []string) string {
 	return strings.Join(all, ", ")
 }
 
-// trouble is the error of a monitor that cannot do what was asked for as it is.
+func (p *program) printState(m monitor.MonitorStatus) {
+	fmt.Fprintf(p.stdout, "State: %s. %s\n", m.State, m.Sentence)
+}
+
+// trouble is the error of a monitor that cannot work as it is.
 func trouble(m monitor.MonitorStatus) error {
-	if m.Leaving {
-		return fmt.Errorf("%s is being deleted: delete it again to finish that", m.PrincipalName)
-	}
 	return fmt.Errorf("%s is in the state %q: %s", m.PrincipalName, m.State, m.Sentence)
 }
 

@@ -1,12 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/presencebridge/presencebridge/graph"
@@ -15,34 +14,29 @@ import (
 	"github.com/presencebridge/presencebridge/monitor/entra"
 )
 
-const (
-	// nowhere is the notification URL of a pool that makes no subscription. The
-	// name is reserved and leads to no host (RFC 2606, section 2).
-	nowhere = "https://monitors.invalid/"
-	// patience bounds what has to wait for Entra.
-	patience = 2 * time.Minute
-)
+// nowhere is the notification URL of a pool that makes no subscription. The name
+// is reserved and leads to no host (RFC 2606, section 2).
+const nowhere = "https://monitors.invalid/"
 
-// session is an open store with a pool on it.
+// leaseTime is as long as Entra may be slow: what a pool does in the place of a
+// keeper has to end while the lease lasts. Nobody else has the store, so that
+// nobody waits for one.
+const leaseTime = 2 * time.Minute
+
+// session is an open store with a pool on it, which does not run.
 type session struct {
 	program *program
 	store   *boltstore.Store
-	sealer  *monitor.Sealer
-	entra   *visitor
 	pool    *monitor.Pool
-	// kept takes one note: the pool keeps the monitor that awaited names.
-	kept    chan struct{}
-	awaited string
 	// signIns takes the outcomes of sign-ins.
 	signIns chan signIn
+	// undeleted holds one: why a monitor's subscription could not be deleted.
+	undeleted chan error
 }
 
 // openSession opens the store and makes sure that it belongs to the application
-// of the command line.
+// of the command line, if that names one.
 func (p *program) openSession(ctx context.Context) (*session, error) {
-	if err := p.settings.check(); err != nil {
-		return nil, err
-	}
 	sealer, err := p.sealer()
 	if err != nil {
 		return nil, err
@@ -51,15 +45,27 @@ func (p *program) openSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, usageError(plain(err))
 	}
-	s := &session{
-		program: p, sealer: sealer, entra: &visitor{Entra: microsoft, application: p.settings.application},
-		kept: make(chan struct{}, 1), signIns: make(chan signIn, 8),
-	}
+	s := &session{program: p, signIns: make(chan signIn, 8), undeleted: make(chan error, 1)}
 	if s.store, err = boltstore.Open(p.settings.store, nil); err != nil {
 		return nil, err
 	}
-	if err = s.checkApplication(ctx); err == nil {
-		s.pool, err = s.newPool(s.store, s.heard)
+	newPool := func(of monitor.Application) (*monitor.Pool, error) {
+		pool, err := monitor.NewPool(of, nowhere, monitor.Dependencies{
+			Store: s.store, Sealer: sealer, Entra: microsoft, Routes: graph.NewNotificationHandler(nil), Sink: nobody{},
+		}, &monitor.PoolOptions{
+			OnEvent: s.heard, SecretDescription: p.settings.integration, SignInPage: s.signInPage, LeaseTime: leaseTime,
+		})
+		if err == nil {
+			err = pool.Load(ctx)
+		}
+		return pool, err
+	}
+	if s.pool, err = newPool(monitor.Application{}); err == nil {
+		if s.pool.Application() != (monitor.Application{}) {
+			err = s.checkApplication(ctx)
+		} else if err = p.settings.needApplication(); err == nil {
+			s.pool, err = newPool(p.settings.application)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close())
@@ -69,125 +75,70 @@ func (p *program) openSession(ctx context.Context) (*session, error) {
 
 func (s *session) close() error { return s.store.Close() }
 
-func (s *session) newPool(store monitor.Store, onEvent func(monitor.Event)) (*monitor.Pool, error) {
-	return monitor.NewPool(s.program.settings.application, nowhere, monitor.Dependencies{
-		Store: store, Sealer: s.sealer, Entra: s.entra, Routes: graph.NewNotificationHandler(nil), Sink: nobody{},
-	}, &monitor.PoolOptions{
-		OnEvent: onEvent, SecretDescription: s.program.settings.integration, SignInPage: s.signInPage,
-	})
-}
-
-// checkApplication refuses ids that are not those of the store. A pool takes the
-// ids with which it was made for the new ones, and the monitors would stop for a
-// slip of the pen. So it is tried on a copy of the store first, which also finds
-// out whether the key fits: a pool that knows the ids already writes nothing.
+// checkApplication refuses ids that are not those of the store: whoever gives
+// them expects to look at other monitors.
 func (s *session) checkApplication(ctx context.Context) error {
-	entries, err := s.store.List(ctx, "")
-	if err != nil {
+	change, err := s.pool.PreviewApplication(ctx, filled(s.program.settings.application, s.pool.Application()))
+	if err != nil || change.From == change.To {
 		return err
-	}
-	trial := monitor.NewMemoryStore()
-	for i, e := range entries {
-		if entries[i].Revision, err = trial.Put(ctx, e.Key, e.Value, 0); err != nil {
-			return err
-		}
-	}
-	pool, err := s.newPool(trial, nil)
-	if err != nil {
-		return err
-	}
-	if err := pool.Load(ctx); err != nil {
-		return err
-	}
-	after, err := trial.List(ctx, "")
-	if err != nil {
-		return err
-	}
-	unchanged := slices.EqualFunc(entries, after, func(a, b monitor.Entry) bool { return a.Revision == b.Revision })
-	monitors := pool.Snapshot().Monitors
-	if unchanged || len(monitors) == 0 {
-		return nil
-	}
-	var stopped []string
-	for _, m := range monitors {
-		if m.State == monitor.StateUpdateNeeded {
-			stopped = append(stopped, m.PrincipalName)
-		}
 	}
 	return fmt.Errorf("-tenant and -client are not those of the store (monitors that would stop: %s): "+
-		"give the ids that the bridge is configured with; the command application changes them", names(stopped))
+		"leave them out, or correct -store; the command application changes them", names(change.Monitors))
 }
 
-// snapshot returns all monitors as the store has them.
-func (s *session) snapshot(ctx context.Context) (monitor.Snapshot, error) {
-	pool, err := s.newPool(s.store, nil)
-	if err != nil {
-		return monitor.Snapshot{}, err
-	}
-	if err := pool.Load(ctx); err != nil {
-		return monitor.Snapshot{}, err
-	}
-	return pool.Snapshot(), nil
+// filled returns the application with those ids that it lacks taken from another.
+func filled(given, other monitor.Application) monitor.Application {
+	return monitor.Application{TenantID: cmp.Or(given.TenantID, other.TenantID), ClientID: cmp.Or(given.ClientID, other.ClientID)}
 }
 
-// find returns one monitor as the store has it.
-func (s *session) find(ctx context.Context, operation, principalName string) (monitor.MonitorStatus, error) {
-	snapshot, err := s.snapshot(ctx)
-	if err != nil {
-		return monitor.MonitorStatus{}, err
-	}
-	m, ok := snapshot.Monitor(principalName)
+// find returns one monitor, by its user principal name.
+func (s *session) find(operation, principalName string) (monitor.MonitorStatus, error) {
+	m, ok := s.pool.Snapshot().Monitor(principalName)
 	if !ok {
-		err = &monitor.Error{Operation: operation, Monitor: principalName, Err: monitor.ErrUnknownMonitor}
+		return m, &monitor.Error{Operation: operation, Monitor: principalName, Err: monitor.ErrUnknownMonitor}
+	}
+	return m, nil
+}
+
+// stays is find for what is pointless with a monitor that is being deleted.
+func (s *session) stays(operation, principalName string) (monitor.MonitorStatus, error) {
+	m, err := s.find(operation, principalName)
+	if err == nil && m.Leaving {
+		err = fmt.Errorf("%s is being deleted: delete it again to finish that", m.PrincipalName)
 	}
 	return m, err
 }
 
 // show prints what a monitor is in now.
-func (s *session) show(ctx context.Context, principalName string) error {
-	m, err := s.find(ctx, "show", principalName)
+func (s *session) show(principalName string) error {
+	m, err := s.find("show", principalName)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.program.stdout, "State: %s. %s\n", m.State, m.Sentence)
+	s.program.printState(m)
 	return nil
 }
 
-// tellUnchecked says that what was entered could not be checked.
-func (s *session) tellUnchecked() {
-	if err := s.entra.unanswered(); err != nil {
-		fmt.Fprintf(s.program.stderr, "monitors: the account and its client secret could not be checked, which the bridge makes up for: %s\n", plain(err))
-	}
-}
-
-// whileRunning calls f while the pool runs and keeps the monitor.
-func (s *session) whileRunning(ctx context.Context, principalName string, f func(context.Context) error) error {
-	s.awaited = principalName
-	bounded, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it takes longer than %s: check the network, and whether Entra works", patience))
-	defer cancel()
-	running, stop := context.WithCancel(bounded)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- s.pool.Run(running) }()
-	select {
-	case <-s.kept:
-	case err := <-ended:
-		if err == nil {
-			err = context.Cause(bounded)
-		}
+// showEntered is show after something was entered, which Entra may not have been
+// able to check.
+func (s *session) showEntered(principalName string) error {
+	m, err := s.find("show", principalName)
+	if err != nil {
 		return err
 	}
-	err := f(bounded)
-	stop()
-	return errors.Join(err, <-ended)
+	if m.CheckedAt.IsZero() {
+		fmt.Fprintln(s.program.stderr, "monitors: Entra has not answered, so the account and its client secret could not be checked: the bridge makes up for it; retry says why")
+	}
+	s.program.printState(m)
+	return nil
 }
 
-// heard is told of what happens while the pool runs.
+// heard is told of what happens in the pool.
 func (s *session) heard(e monitor.Event) {
-	if e.Kind == monitor.EventKept && strings.EqualFold(e.Monitor, s.awaited) {
+	if e.Kind == monitor.EventFailed && e.Action == "delete" {
 		select {
-		case s.kept <- struct{}{}:
-		default:
+		case s.undeleted <- e.Err:
+		default: // one reason is enough
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +40,7 @@ func defineAuthorize(p *program, flags *flag.FlagSet) func(context.Context, stri
 			return err
 		}
 		return p.withSession(ctx, func(s *session) error {
-			m, err := s.signable(ctx, "authorize", principalName)
+			m, err := s.signable(principalName)
 			if err != nil {
 				return err
 			}
@@ -64,11 +63,11 @@ func (p *program) redirectHere() (*url.URL, error) {
 	return u, nil
 }
 
-// signable returns a monitor as which somebody can sign in now: it must have a
-// client secret that works, without which the sign-in would fail at its end.
-func (s *session) signable(ctx context.Context, operation, principalName string) (monitor.MonitorStatus, error) {
-	m, err := s.find(ctx, operation, principalName)
-	if err == nil && (m.Leaving || slices.Contains([]monitor.State{monitor.StateNotSetUp, monitor.StateUpdateNeeded, monitor.StateSecretExpired}, m.State)) {
+// signable returns a monitor as which somebody can sign in now. Without a client
+// secret that works the sign-in would fail at its end.
+func (s *session) signable(principalName string) (monitor.MonitorStatus, error) {
+	m, err := s.stays("authorize", principalName)
+	if err == nil && m.State == monitor.StateSecretExpired {
 		err = trouble(m)
 	}
 	return m, err
@@ -132,7 +131,7 @@ func (s *session) awaitSignIn(ctx context.Context, principalName string, wait ti
 				s.tellOther(outcome)
 				continue
 			}
-			return s.tell(ctx, outcome)
+			return s.tell(outcome)
 		case err := <-served:
 			return fmt.Errorf("the server at the redirect URI failed: %w", err)
 		case <-timer.C:
@@ -153,19 +152,19 @@ func (s *session) tellOther(outcome signIn) {
 }
 
 // tell says what has come of a sign-in.
-func (s *session) tell(ctx context.Context, outcome signIn) error {
+func (s *session) tell(outcome signIn) error {
 	if outcome.err != nil {
 		return outcome.err
 	}
 	fmt.Fprintf(s.program.stdout, "%s has signed in and is authorized.\n", outcome.principalName)
-	return s.show(ctx, outcome.principalName)
+	return s.show(outcome.principalName)
 }
 
 // url prints the authorization URL and nothing else on standard output. Who takes
 // the outcome need not be known yet.
 func (p *program) url(ctx context.Context, principalName string) error {
 	return p.withSession(ctx, func(s *session) error {
-		m, err := s.signable(ctx, "authorize", principalName)
+		m, err := s.signable(principalName)
 		if err != nil {
 			return err
 		}
@@ -174,7 +173,7 @@ func (p *program) url(ctx context.Context, principalName string) error {
 			return err
 		}
 		fmt.Fprintln(p.stdout, address)
-		if m, err = s.find(ctx, "authorize", principalName); err != nil {
+		if m, err = s.find("authorize", principalName); err != nil {
 			return err
 		}
 		fmt.Fprintf(p.stderr, "It is good for one sign-in as %s until %s. The outcome goes to %s: start the bridge if that is its address; "+
@@ -199,6 +198,6 @@ func (p *program) complete(ctx context.Context, _ string) error {
 			return fmt.Errorf("what was given is no outcome of a sign-in: copy the whole address from the browser; it begins with %s and has a state", p.settings.redirect)
 		}
 		principalName, err := s.pool.CompleteSignIn(ctx, u.Query())
-		return s.tell(ctx, signIn{principalName, err})
+		return s.tell(signIn{principalName, err})
 	})
 }
