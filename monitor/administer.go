@@ -45,6 +45,9 @@ func (p *Pool) Add(ctx context.Context, principalName string, clientSecret prese
 	if err := p.inspectNew(ctx, r); err != nil {
 		return &Error{operation, principalName, err}
 	}
+	if err := p.claim(ctx, r.Application); err != nil {
+		return &Error{operation, principalName, err}
+	}
 	if err := p.write(ctx, r); err != nil {
 		if errors.Is(err, ErrRevision) {
 			err = ErrMonitorExists
@@ -261,7 +264,9 @@ func (p *Pool) attend(ctx context.Context, id string, condition func() bool, do 
 // long to wait before looking again.
 func (p *Pool) standIn(ctx context.Context, id string, do func(context.Context, *keeper)) (pause time.Duration, err error) {
 	k := p.keeperOf(id)
-	lease, err := k.acquire(ctx)
+	// As long as it may take: nobody prolongs this lease.
+	most := 2 * p.inspectTimeout()
+	lease, err := p.store.Acquire(ctx, leaseKeeper+id, k.name, most+p.opts.LeaseTime/3)
 	var held *HeldError
 	switch {
 	case errors.As(err, &held):
@@ -271,7 +276,7 @@ func (p *Pool) standIn(ctx context.Context, id string, do func(context.Context, 
 	}
 	k.note(lease, nil)
 	defer k.release(ctx)
-	bounded, cancel := context.WithTimeout(ctx, p.opts.LeaseTime*2/3)
+	bounded, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	do(bounded, k)
 	_, _, failure := k.snapshot()

@@ -126,6 +126,18 @@ func (p *Pool) applyConfigured(ctx context.Context) error {
 	return err
 }
 
+// claim makes the application that of a store that has none yet.
+func (p *Pool) claim(ctx context.Context, app Application) error {
+	p.mu.Lock()
+	known := p.appRevision != 0
+	p.mu.Unlock()
+	if known {
+		return nil
+	}
+	_, err := p.changeApplication(ctx, app)
+	return err
+}
+
 func (p *Pool) changeApplication(ctx context.Context, to Application) (ApplicationChange, error) {
 	value, err := json.Marshal(to)
 	if err != nil {

@@ -46,8 +46,9 @@ type Pool struct {
 	refreshing  map[string]*refreshing // by id
 	published   map[string]*publication
 	storeFaults storeFaults
-	unreadable  bool      // the store, when it was to be read last
-	searchedAt  time.Time // for a sign-in that is not known here
+	unreadable  bool          // the store, when it was to be read last
+	searching   chan struct{} // holds one: who looks in the store for a sign-in
+	searchedAt  time.Time
 	feature     featureSecret
 
 	wanted    []string // sorted, distinct
@@ -104,6 +105,7 @@ func NewPool(app Application, notificationURL string, deps Dependencies, opts *P
 		metrics:     instruments,
 		holder:      uniqueHolder(o.Holder),
 		wake:        make(chan struct{}, 1),
+		searching:   make(chan struct{}, 1),
 		records:     make(map[string]*record),
 		assignments: make(map[string]assignment),
 		order:       order{at: make(map[string]uint64)},

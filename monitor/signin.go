@@ -183,32 +183,46 @@ func (p *Pool) CompleteSignIn(ctx context.Context, callback url.Values) (princip
 }
 
 // findSignIn returns the record with the sign-in, which another process may have
-// begun.
+// begun. Anybody may send a state that nobody has begun: not each of them costs a
+// look at the whole store.
 func (p *Pool) findSignIn(ctx context.Context, digest string) (*record, error) {
-	for range 2 {
-		p.mu.Lock()
-		for _, r := range p.records {
-			if slices.ContainsFunc(r.SignIns, func(s signInFacts) bool { return s.State == digest }) {
-				p.mu.Unlock()
-				return r, nil
-			}
-		}
-		// Anybody may send a state that nobody has begun: not each of them costs
-		// a look at the whole store.
-		now := time.Now()
-		recent := now.Before(p.searchedAt.Add(time.Second))
-		if !recent {
-			p.searchedAt = now
-		}
-		p.mu.Unlock()
-		if recent {
-			break
-		}
+	if r := p.withSignIn(digest); r != nil {
+		return r, nil
+	}
+	select {
+	case p.searching <- struct{}{}:
+		defer func() { <-p.searching }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	p.mu.Lock()
+	due := !time.Now().Before(p.searchedAt.Add(time.Second))
+	p.mu.Unlock()
+	if due {
 		if err := p.load(ctx, prefixMonitors); err != nil {
 			return nil, err
 		}
+		p.mu.Lock()
+		p.searchedAt = time.Now()
+		p.mu.Unlock()
+	}
+	// Whoever waited for the turn may find it by the search of another.
+	if r := p.withSignIn(digest); r != nil {
+		return r, nil
 	}
 	return nil, ErrStateUnknown
+}
+
+// withSignIn returns the record with the sign-in as far as it is known here.
+func (p *Pool) withSignIn(digest string) *record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.records {
+		if slices.ContainsFunc(r.SignIns, func(s signInFacts) bool { return s.State == digest }) {
+			return r
+		}
+	}
+	return nil
 }
 
 // consume marks the sign-in as used, which only one of several can do, and
