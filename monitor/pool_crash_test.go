@@ -203,7 +203,7 @@ func (o *office) crashAt(deathAt int, after bool) (ended bool) {
 	store := &mortalStore{Store: o.store, after: after, writes: deathAt, died: make(chan struct{})}
 	behind := o.store
 	o.store = store
-	few := func(opts *PoolOptions) { opts.Monitor.Capacity = 5 }
+	few := func(opts *PoolOptions) { opts.Monitor.Capacity, opts.LeaseTime = 5, 2*time.Minute }
 	s := &story{
 		office: o, runningPool: o.newPool(few), store: store, app: testApplication,
 		added: map[string]bool{}, authorized: map[string]bool{}, doubtful: map[string]bool{},
@@ -240,11 +240,11 @@ func (o *office) crashAt(deathAt int, after bool) (ended bool) {
 	}
 	next, err := NewPool(app, "https://bridge.test/notifications", Dependencies{
 		Store: o.store, Sealer: o.sealer, Entra: o.tenant, Routes: newPoolRoutes(), Sink: s.sink,
-	}, &PoolOptions{Monitor: Options{Settle: time.Second, Capacity: 5}})
+	}, &PoolOptions{LeaseTime: 2 * time.Minute, Monitor: Options{Settle: time.Second, Capacity: 5}})
 	require.NoError(o, err, title)
 	q := o.start(&runningPool{Pool: next, sink: s.sink, events: s.events})
 	q.SetUsers(people(7))
-	time.Sleep(2 * time.Minute)
+	time.Sleep(4 * time.Minute)
 	room := 0
 	for _, m := range q.Snapshot().Monitors {
 		assert.True(o, s.added[m.PrincipalName] || s.doubtful[m.PrincipalName], "%s: nobody has added %s", title, m.PrincipalName)

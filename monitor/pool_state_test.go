@@ -164,7 +164,6 @@ func TestSecretEnds(t *testing.T) {
 		name, value := o.tenant.add(1, ends)
 		require.NoError(o, p.Add(o.Context(), name, value))
 		o.authorize(p, name)
-		p.SetUsers(people(2))
 		time.Sleep(time.Hour)
 		remaining := func(monitor string) time.Duration {
 			var all metricdata.ResourceMetrics
@@ -197,6 +196,7 @@ func TestSecretEnds(t *testing.T) {
 			assert.InDelta(o, (left - 2*time.Hour).Hours(), remaining(name).Hours(), 0.1)
 			assert.InDelta(o, (left - 2*time.Hour).Hours(), remaining("").Hours(), 0.1)
 		}
+		p.SetUsers(people(2))
 		time.Sleep(time.Until(ends) + 3*time.Hour)
 		s := p.state(o.T, 1)
 		assert.Equal(o, StateSecretExpired, s.State)
@@ -303,7 +303,7 @@ func TestAnythingSettles(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		inOffice(t, func(o *office) {
 			p := o.pool(func(opts *PoolOptions) {
-				opts.Monitor.Capacity = 5
+				opts.Monitor.Capacity, opts.LeaseTime = 5, 3*time.Minute
 				opts.Spares = rapid.IntRange(0, 1).Draw(rt, "spares")
 			})
 			hired, refused := map[int]bool{}, map[int]bool{}
@@ -340,7 +340,7 @@ func TestAnythingSettles(t *testing.T) {
 					}
 				case "restart":
 					o.stop(p)
-					again := o.newPool(func(opts *PoolOptions) { opts.Monitor.Capacity = 5 })
+					again := o.newPool(func(opts *PoolOptions) { opts.Monitor.Capacity, opts.LeaseTime = 5, 3*time.Minute })
 					p = o.start(again)
 					time.Sleep(time.Second)
 					p.SetUsers(wanted)
@@ -353,7 +353,7 @@ func TestAnythingSettles(t *testing.T) {
 					require.NoError(o, err)
 				}
 			}
-			time.Sleep(2 * time.Hour)
+			time.Sleep(70 * time.Minute)
 			room := 0
 			for n, is := range hired {
 				if is && !refused[n] {

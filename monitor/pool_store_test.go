@@ -126,7 +126,9 @@ func TestStoreThatFailsForAnHour(t *testing.T) {
 				time.Sleep(time.Minute)
 				require.Empty(o, p.sink.left())
 				store.set(mood)
+				store.mu.Lock()
 				store.calls = nil
+				store.mu.Unlock()
 				time.Sleep(70 * time.Minute)
 				assert.Equal(o, StateFailing, p.state(o.T, 1).State)
 				assert.NotEmpty(o, p.state(o.T, 1).Sentence)
