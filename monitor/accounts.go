@@ -107,6 +107,9 @@ type RefreshTokens interface {
 }
 
 // Account acts as a monitor's account. Its functions are called concurrently.
+//
+// One that has a method Wait(ctx) error is asked to wait until none of its requests
+// for a token is under way, before the account is handed to another process.
 type Account interface {
 	Subscriptions
 	// Refresh uses the refresh token now, which keeps it alive for another 90

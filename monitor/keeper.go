@@ -38,7 +38,7 @@ type keeper struct {
 // upkeep is a Monitor that runs.
 type upkeep struct {
 	monitor  *Monitor
-	account  Account
+	account  *leased
 	identity string
 	given    uint64 // the revision of the users that it was given; 0: none
 	cancel   context.CancelFunc

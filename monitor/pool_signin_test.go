@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -82,16 +83,16 @@ func TestSignInsThatAreNotAccepted(t *testing.T) {
 				require.ErrorIs(o, err, test.want)
 				var fault *Error
 				require.ErrorAs(o, err, &fault)
-				known := test.want != ErrStateUnknown
+				known := !errors.Is(test.want, ErrStateUnknown)
 				assert.Equal(o, known, who == monitor)
-				if test.want != presence.ErrUnavailable {
+				if !errors.Is(test.want, presence.ErrUnavailable) {
 					assert.NotEmpty(o, fault.Remedy(), "it says what to do")
 				}
 				s := p.state(o.T, 1)
 				assert.Equal(o, test.state, s.State)
 				assert.NotEmpty(o, s.Sentence)
 				assert.Contains(o, s.Actions, ActionAuthorize)
-				if known && test.want != ErrStateExpired {
+				if known && !errors.Is(test.want, ErrStateExpired) {
 					assert.NotEmpty(o, s.SignInFailure)
 					assert.Len(o, p.events.of(EventSignInFailed, monitor), 1)
 					_, err = p.CompleteSignIn(o.Context(), a.callback)
@@ -291,7 +292,7 @@ func TestTokensAreKeptAlive(t *testing.T) {
 		o.tenant.mu.Lock()
 		o.tenant.refusals = 0
 		o.tenant.mu.Unlock()
-		p = o.pool(slowly)
+		o.pool(slowly)
 		time.Sleep(2 * time.Hour)
 		o.tenant.mu.Lock()
 		assert.Less(o, o.tenant.refusals, 2*2*12+10, "every five minutes at most")

@@ -95,7 +95,6 @@ var (
 	errTenantBlocked       = &entraError{"account blocked", []error{presence.ErrAccountBlocked, presence.ErrSignInRequired, presence.ErrUnauthorized}}
 	errTenantMFA           = &entraError{"second factor", []error{presence.ErrMFARequired, presence.ErrSignInRequired, presence.ErrUnauthorized}}
 	errTenantPolicy        = &entraError{"conditional access", []error{presence.ErrConditionalAccess, presence.ErrSignInRequired, presence.ErrUnauthorized}}
-	errTenantApplication   = &entraError{"application gone", []error{presence.ErrAppNotFound, presence.ErrUnauthorized}}
 	errTenantDown          = &entraError{"down", []error{presence.ErrUnavailable}}
 )
 

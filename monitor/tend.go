@@ -120,8 +120,12 @@ func (k *keeper) begin(ctx context.Context, r *record) (*upkeep, error) {
 }
 
 // open returns the account as it acts by the present grant.
-func (k *keeper) open(r *record) (Account, error) {
-	return k.pool.entra.Open(r.credentials(), &grantTokens{k, r.GrantID})
+func (k *keeper) open(r *record) (*leased, error) {
+	account, err := k.pool.entra.Open(r.credentials(), &grantTokens{k, r.GrantID})
+	if err != nil {
+		return nil, err
+	}
+	return &leased{account, k}, nil
 }
 
 // end stops the upkeep, with or without its subscription, and waits for it.
@@ -135,6 +139,7 @@ func (k *keeper) end(keep bool) {
 	u.monitor.SetKeepOnStop(keep)
 	u.cancel()
 	<-u.done
+	u.account.settle(k.pool.opts.Monitor.StopTimeout)
 	k.mu.Lock()
 	k.running = nil
 	k.mu.Unlock()

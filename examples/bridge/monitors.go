@@ -35,10 +35,10 @@ const signInReminder = 30 * time.Minute
 
 // Run keeps the monitors until ctx ends. An error says that it could not begin.
 func (m *monitors) Run(ctx context.Context) error {
-	if err := m.pool.Load(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	switch err := m.pool.Load(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	c := newCrew(ctx)
