@@ -55,6 +55,7 @@ func (p *Pool) Add(ctx context.Context, principalName string, clientSecret prese
 		return &Error{operation, principalName, err}
 	}
 	p.emit(ctx, Event{Kind: EventAdded, Monitor: principalName})
+	p.publishNow(id)
 	return nil
 }
 

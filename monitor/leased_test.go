@@ -29,8 +29,11 @@ func TestAnAccountActsOnlyUnderTheLease(t *testing.T) {
 				_, err := a.CreateSubscription(t.Context(), presence.SubscriptionRequest{ExpiresAt: time.Now().Add(time.Hour)})
 				return err
 			},
-			"list":   func() error { _, err := a.Subscriptions(t.Context()); return err },
-			"renew":  func() error { _, err := a.RenewSubscription(t.Context(), "id", presence.SubscriptionRenewal{}); return err },
+			"list": func() error { _, err := a.Subscriptions(t.Context()); return err },
+			"renew": func() error {
+				_, err := a.RenewSubscription(t.Context(), "id", presence.SubscriptionRenewal{})
+				return err
+			},
 			"delete": func() error { return a.DeleteSubscription(t.Context(), "id") },
 		}
 		for name, request := range requests {
@@ -38,10 +41,11 @@ func TestAnAccountActsOnlyUnderTheLease(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		requests["refresh"] = func() error { _, err := a.Refresh(t.Context()); return err }
-		before := []int{entra.creates, entra.renews, entra.lists, entra.deletes}
+		sent := func() []int { return []int{entra.creates, entra.renews, entra.lists, entra.deletes} }
+		before := sent()
 		for name, request := range requests {
 			assert.ErrorIs(t, request(), ErrNotKeeper, name)
 		}
-		assert.Equal(t, before, []int{entra.creates, entra.renews, entra.lists, entra.deletes})
+		assert.Equal(t, before, sent())
 	})
 }

@@ -290,7 +290,11 @@ func (o *office) tellWatched(ctx context.Context) error {
 // settled waits until the subscriptions at the double are as the pool wants them,
 // and notes who has come from one monitor to another.
 func (o *office) settled(ctx context.Context) error {
-	if err := o.until(ctx, o.inPlace); err != nil {
+	if err := o.until(ctx, func() bool {
+		// Nobody is left out while there is room: the plan has been made.
+		s := o.monitors.pool.Snapshot()
+		return (len(s.Unwatched) == 0 || s.Subscribed == s.Capacity) && o.inPlace()
+	}); err != nil {
 		return err
 	}
 	o.mu.Lock()

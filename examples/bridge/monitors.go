@@ -35,10 +35,7 @@ const signInReminder = 30 * time.Minute
 
 // Run keeps the monitors until ctx ends. An error says that it could not begin.
 func (m *monitors) Run(ctx context.Context) error {
-	switch err := m.pool.Load(ctx); {
-	case ctx.Err() != nil:
-		return nil
-	case err != nil:
+	if err := m.pool.Load(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	c := newCrew(ctx)
