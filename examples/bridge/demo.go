@@ -93,7 +93,7 @@ func interrupted(ctx context.Context, opts demoOptions, err error) error {
 }
 
 // startTimeout bounds how long everything may take to be in place.
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // ready waits until both sides notify the bridge and everybody has been read.
 func (i *integration) ready(ctx context.Context) error {

@@ -98,7 +98,7 @@ func duties() []duty {
 }
 
 // dutyTimeout bounds how long one of them may take.
-const dutyTimeout = 30 * time.Second
+const dutyTimeout = 2 * time.Minute
 
 // play does what there is to do in the office.
 func (o *office) play(ctx context.Context) error {
