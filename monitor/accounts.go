@@ -10,16 +10,22 @@ import (
 
 // Application is the Entra application for which monitors sign in.
 type Application struct {
+	// TenantID is the directory (tenant) ID, a GUID, or one of the tenant's domain
+	// names. Upper and lower case do not matter.
 	TenantID string `json:"tenantId"`
+	// ClientID is the application (client) ID, a GUID in any case.
 	ClientID string `json:"clientId"`
 }
 
 // Credentials are what a monitor is given: its account, and a client secret of the
 // application that is this monitor's own.
 type Credentials struct {
-	Application   Application
+	// Application is where the account signs in.
+	Application Application
+	// PrincipalName is the account's user principal name.
 	PrincipalName string
-	ClientSecret  presence.Secret
+	// ClientSecret is the secret's value, not its id.
+	ClientSecret presence.Secret
 }
 
 // Entra is what a [Pool] needs of Microsoft Entra and Microsoft Graph. The
@@ -83,6 +89,7 @@ type Inspection struct {
 
 // ClientSecret is one client secret of an application, as far as Entra shows it.
 type ClientSecret struct {
+	// KeyID is what the portal calls the Secret ID; it is not secret.
 	KeyID string
 	// Description is what whoever created it wrote.
 	Description string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,6 +135,7 @@ func (p *Pool) Renew(ctx context.Context, principalName string, clientSecret pre
 			r.Application = app
 			// Sign-ins that have begun are for the other application.
 			r.secrets.pending = nil
+			r.SignIns = slices.DeleteFunc(r.SignIns, func(s signInFacts) bool { return !s.Used })
 		}
 		r.secrets.ClientSecret = clientSecret
 		r.SecretRefusal = nil

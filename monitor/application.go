@@ -12,6 +12,7 @@ import (
 // ApplicationChange is what becomes of a pool when its monitors belong to another
 // tenant or application.
 type ApplicationChange struct {
+	// From is the present application, To the other one.
 	From, To Application
 	// Monitors are those that stop and show [StateUpdateNeeded], by user
 	// principal name, sorted. Each comes back by [Pool.Renew] with a client
@@ -26,7 +27,10 @@ type ApplicationChange struct {
 
 // ApplicationError is the error of a pool that was made for another application
 // than its store's, which has monitors. Nothing was changed.
-type ApplicationError struct{ Change ApplicationChange }
+type ApplicationError struct {
+	// Change is what would have become of the monitors.
+	Change ApplicationChange
+}
 
 // Error names the monitors that would stop.
 func (e *ApplicationError) Error() string {

@@ -21,6 +21,7 @@ type planning struct {
 	askAt       time.Time // when to ask for that lease again
 	retryAt     time.Time // after a failed write
 	outageAt    time.Time // when most monitors failed last
+	unreadable  int       // records that could not be read last
 
 	unwatched unwatchedUsers
 }
@@ -45,7 +46,7 @@ type unwatchedUsers struct {
 // several pools on one store, that of the planner decides: all of them should be
 // given the same users.
 func (p *Pool) SetUsers(userIDs []string) (unwatched []string) {
-	users := sorted(userIDs)
+	users := slices.Clone(sortedIDs(userIDs)) // the slice is the caller's
 	p.mu.Lock()
 	if !p.hasWanted || !slices.Equal(users, p.wanted) {
 		p.wanted, p.hasWanted, p.planning.stale = users, true, true
@@ -61,7 +62,7 @@ func (p *Pool) SetUsers(userIDs []string) (unwatched []string) {
 			unwatched = append(unwatched, id)
 		}
 	}
-	return sorted(unwatched)
+	return sortedIDs(unwatched)
 }
 
 // Missed reports that one bulk read found changes of these users that no
@@ -113,6 +114,12 @@ func (p *Pool) candidatesLocked(now time.Time) ([]PlanMonitor, string) {
 	var monitors []PlanMonitor
 	failing := 0
 	for id, r := range p.records {
+		if k := p.keepers[id]; r.broken != nil && !r.Leaving && k != nil && k.keptElsewhere() {
+			// Another process can read it: nobody comes, nobody goes.
+			users := p.assignments[id].users
+			monitors = append(monitors, PlanMonitor{ID: id, Capacity: max(1, len(users)), Usable: len(users) > 0, Users: users})
+			continue
+		}
 		if r.Leaving || !r.ready() || r.Application != p.application {
 			continue
 		}
@@ -131,7 +138,7 @@ func (p *Pool) candidatesLocked(now time.Time) ([]PlanMonitor, string) {
 	signature := strconv.AppendUint(make([]byte, 0, 20+34*len(monitors)), p.planning.version, 10)
 	for i := range monitors {
 		m := &monitors[i]
-		m.Usable = p.usableLocked(m.ID, outage, now)
+		m.Usable = m.Usable || p.usableLocked(m.ID, outage, now)
 		usable := byte('-')
 		if m.Usable {
 			usable = '+'
@@ -163,7 +170,7 @@ func (plan *Plan) leave(departed []PlanMonitor) {
 		if len(left) == 0 {
 			continue
 		}
-		plan.Overflow = sorted(slices.Concat(plan.Overflow, left))
+		plan.Overflow = sortedIDs(slices.Concat(plan.Overflow, left))
 		plan.Stranded = slices.DeleteFunc(slices.Clone(plan.Stranded), func(id string) bool {
 			_, gone := slices.BinarySearch(left, id)
 			return gone
@@ -228,6 +235,27 @@ func (p *Pool) lead(ctx context.Context) bool {
 	return leaseLeft(until, now) > 0
 }
 
+// yield lets another pool plan, for as long as it takes to notice, when a record
+// can no longer be read here: whoever can read it plans better.
+func (p *Pool) yield(ctx context.Context, now time.Time) {
+	unreadable := 0
+	p.mu.Lock()
+	for _, r := range p.records {
+		if r.broken != nil && !r.Leaving {
+			unreadable++
+		}
+	}
+	more := unreadable > p.planning.unreadable
+	p.planning.unreadable = unreadable
+	p.mu.Unlock()
+	if more {
+		p.abdicate(ctx)
+		p.mu.Lock()
+		p.planning.askAt = now.Add(p.opts.LeaseTime)
+		p.mu.Unlock()
+	}
+}
+
 // replan writes the assignments that differ from the plan, if this pool is the
 // planner: first those that lose users, so that nobody is watched twice.
 func (p *Pool) replan(ctx context.Context) {
@@ -235,6 +263,7 @@ func (p *Pool) replan(ctx context.Context) {
 	p.mu.Lock()
 	wanted, paused := p.hasWanted, now.Before(p.planning.retryAt)
 	p.mu.Unlock()
+	p.yield(ctx, now)
 	// Who was never told whom to watch must not keep another from planning.
 	if !wanted || !p.lead(ctx) || paused {
 		return

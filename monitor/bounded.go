@@ -60,7 +60,8 @@ func (s boundedStore) call(ctx context.Context, name string, do func(context.Con
 	defer cancel()
 	err := caught(name, func() error { return do(bounded) })
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("%s has not answered within %s: %w", name, s.most, err)
+		// Not wrapped: it is not the caller's time that is over.
+		return fmt.Errorf("%s has not answered within %s", name, s.most)
 	}
 	return err
 }

@@ -33,8 +33,8 @@
 //
 // The pools of one [Store] share its monitors. Each has one keeper at a time, the
 // pool that holds its lease: only the keeper uses the account and its refresh
-// token. When a keeper stops, another takes over at once; when its process dies,
-// within [PoolOptions.LeaseTime]. One pool, the planner, decides who watches whom.
+// token. When a keeper stops, another takes over within a third of
+// [PoolOptions.LeaseTime]; when its process dies, within the whole of it. One pool, the planner, decides who watches whom.
 // Everything else works at any of them: a sign-in may begin at one and end at
 // another.
 //

@@ -104,6 +104,7 @@ const (
 
 // Event is something that happened to a monitor or its subscription.
 type Event struct {
+	// Kind says what has happened.
 	Kind EventKind
 	// Monitor is the monitor's name.
 	Monitor string
@@ -161,6 +162,7 @@ const (
 
 // SubscriptionSnapshot is a monitor's subscription at one moment.
 type SubscriptionSnapshot struct {
+	// Name is the monitor's, Condition what the subscription is at.
 	Name      string
 	Condition Condition
 	// SubscriptionID is empty while there is no subscription.

@@ -23,7 +23,9 @@ type keeper struct {
 
 	// Used by the keeper's goroutine alone.
 	agenda agenda
-	failed bool // something, since this look began
+	// dismissed is the subscription whose deletion was tried.
+	dismissed string
+	failed    bool // something, since this look began
 
 	mu      sync.Mutex
 	lease   Lease // zero: not held
@@ -81,6 +83,13 @@ func (k *keeper) run(ctx context.Context) {
 	defer close(k.done)
 	for ctx.Err() == nil {
 		lease, err := k.acquire(ctx)
+		if err == nil && k.unreadable() {
+			// It was only asked for to learn whether somebody else has it.
+			k.note(lease, nil)
+			k.release(ctx)
+			k.sleep(ctx, k.pool.opts.LeaseTime/3)
+			continue
+		}
 		if ctx.Err() != nil && err != nil {
 			return
 		}
@@ -91,6 +100,20 @@ func (k *keeper) run(ctx context.Context) {
 		}
 		k.sleep(ctx, k.patience(err))
 	}
+}
+
+// unreadable reports whether the record cannot be read here. Another process may
+// have the key, or the version, for it: the lease is left to that one.
+func (k *keeper) unreadable() bool {
+	r := k.pool.record(k.id)
+	return r != nil && r.broken != nil && !r.Leaving
+}
+
+// keptElsewhere reports whether another process keeps the monitor.
+func (k *keeper) keptElsewhere() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.holder != "" && k.holder != k.name
 }
 
 // patience is how long to wait for a lease: until it ends, but another may
@@ -156,7 +179,7 @@ func (k *keeper) hold(ctx context.Context) {
 		lost = k.prolong(held)
 		giveUp()
 	})
-	for held.Err() == nil {
+	for held.Err() == nil && !k.unreadable() {
 		if wait := k.tend(held); wait > 0 {
 			k.sleep(held, wait)
 		}

@@ -19,7 +19,7 @@ func (p *Pool) noteStore(fault *error, err error) error {
 		*fault = nil
 		return nil
 	}
-	if !errors.Is(err, ErrRevision) && !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, ErrRevision) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		*fault = err
 	}
 	return fmt.Errorf("%w: %w", errStore, err)

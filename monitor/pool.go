@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -204,10 +203,3 @@ func (p *Pool) checkKey(ctx context.Context) error {
 
 // attempts is how often a write is tried that others get in the way of.
 const attempts = 32
-
-// sorted returns the distinct ids that are not empty, sorted.
-func sorted(ids []string) []string {
-	out := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" })
-	slices.Sort(out)
-	return slices.Compact(out)
-}

@@ -74,8 +74,8 @@ type PoolOptions struct {
 	// another process, adopts them.
 	DeleteOnStop bool
 
-	// Holder names this process among those that share the store, for people and
-	// for leases: no two may have the same. Default: a random name.
+	// Holder names this process among those that share the store, for people.
+	// Default: a random name.
 	Holder string
 	// LeaseTime is how long a monitor stays without a keeper when its process
 	// dies. Leases are prolonged three times as often. At least 3 seconds.

@@ -115,6 +115,9 @@ func (p *Pool) watchFeatureSecret(ctx context.Context, now time.Time) time.Time 
 	ends, was := p.feature.expiresAt, p.feature.warned
 	warning := warningAt(ends, now, p.opts.SecretWarnings)
 	reached := warningReached{warning.Due, warning.Reached}
+	if reached.before == 0 && p.feature.unknown != "" {
+		reached.due = false // it may be another one that has expired
+	}
 	p.feature.warned = reached
 	p.mu.Unlock()
 	if reached != was && reached.due {

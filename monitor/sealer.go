@@ -68,8 +68,9 @@ type sealKey struct {
 type SealerOptions struct {
 	// Former are keys that open what they have sealed, and seal nothing any more.
 	// To change the key, make it a former one and give a new one: what is written
-	// from then on is sealed with the new. A former key can go when every entry
-	// has been written since. Default: none.
+	// from then on is sealed with the new. A pool seals
+	// everything anew while it runs; a former key can go when
+	// [Snapshot.FormerKeys] is 0. Default: none.
 	Former []presence.Secret
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -69,8 +71,9 @@ func stateDigest(state string) string {
 // pendingURL returns the URL of a sign-in that can be used until then.
 func (r *record) pendingURL(until time.Time) string {
 	for _, attempt := range r.SignIns {
-		if !attempt.Used && attempt.ExpiresAt.After(until) {
-			return r.secrets.pending[attempt.State].url.Reveal()
+		pending, known := r.secrets.pending[attempt.State]
+		if known && !attempt.Used && attempt.ExpiresAt.After(until) {
+			return pending.url.Reveal()
 		}
 	}
 	return ""
@@ -150,8 +153,9 @@ func plainPage(w http.ResponseWriter, _ *http.Request, principalName string, err
 // administrator. Otherwise nothing changes but the monitor's status, which says
 // why. Errors match [ErrStateUnknown], [ErrStateUsed], [ErrStateExpired],
 // [ErrWrongAccount], [ErrScopesMissing], [ErrGlobalAdministrator],
-// [ErrAccountDisabled], [ErrNoMail], or a sentinel of package presence where
-// Entra refused.
+// [ErrAccountNotFound], [ErrAccountDisabled], [ErrNoMail], [ErrUpdateNeeded] and
+// [ErrUnknownMonitor] where the application has changed or the monitor was deleted
+// meanwhile, or a sentinel of package presence where Entra refused.
 func (p *Pool) CompleteSignIn(ctx context.Context, callback url.Values) (principalName string, err error) {
 	const operation = "sign in"
 	if err := p.open(ctx); err != nil {
@@ -292,7 +296,7 @@ func checkGrant(g *Grant, r *record) error {
 	}
 	tenant := r.Application.TenantID
 	switch {
-	case g.TenantID != "" && len(tenant) == len(g.TenantID) && !strings.EqualFold(tenant, g.TenantID):
+	case g.TenantID != "" && uuid.Validate(tenant) == nil && !strings.EqualFold(tenant, g.TenantID):
 		// Where the application has a domain name, Entra has compared it.
 		return fmt.Errorf("%w: one of another tenant", ErrWrongAccount)
 	case !who:

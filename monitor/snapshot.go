@@ -11,6 +11,7 @@ import (
 
 // Snapshot is a pool at one moment.
 type Snapshot struct {
+	// Application is that of the store, or the configured one before it was read.
 	Application Application
 	// Holder names this process.
 	Holder string

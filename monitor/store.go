@@ -18,7 +18,9 @@ const (
 
 // Entry is one value in a [Store].
 type Entry struct {
-	Key   string
+	// Key names the entry within its store.
+	Key string
+	// Value is what was put last.
 	Value []byte
 	// Revision changes with every write of the key and never comes again. It is
 	// not 0.
@@ -73,7 +75,9 @@ type Entries interface {
 
 // Lease is the right to act, for one holder, until a time.
 type Lease struct {
-	Name   string
+	// Name is what the right is about.
+	Name string
+	// Holder is who has it.
 	Holder string
 	// Expires is when the lease ends unless it is acquired again before.
 	Expires time.Time

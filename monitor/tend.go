@@ -37,9 +37,6 @@ func (k *keeper) tend(ctx context.Context) (wait time.Duration) {
 	case r.broken != nil:
 		k.end(true)
 		return maxSleep
-	case r.Application != p.Application():
-		k.dismiss(ctx)
-		return maxSleep
 	}
 	if !p.sealer.Current(r.Sealed) {
 		// One day the former key will not be given any more.
@@ -47,6 +44,10 @@ func (k *keeper) tend(ctx context.Context) (wait time.Duration) {
 			k.fail(err)
 			return retryAfterFailure
 		}
+	}
+	if r.Application != p.Application() {
+		k.dismiss(ctx)
+		return maxSleep
 	}
 	if !k.record(ctx, r) || !k.recordFailing(ctx, r) {
 		return retryAfterFailure
@@ -225,7 +226,7 @@ func (k *keeper) leave(ctx context.Context, r *record) time.Duration {
 	k.dismiss(ctx)
 	if err := p.forget(ctx, k.id); err != nil {
 		k.fail(err)
-		return time.Second
+		return p.opts.LeaseTime / 10
 	}
 	p.emit(ctx, Event{Kind: EventRemoved, Monitor: r.PrincipalName})
 	return maxSleep
@@ -241,7 +242,8 @@ func (k *keeper) dismiss(ctx context.Context) {
 	if r == nil || r.Subscription == nil {
 		return
 	}
-	if r.ready() && r.Subscription.ExpiresAt.After(time.Now()) {
+	if r.ready() && r.Subscription.ExpiresAt.After(time.Now()) && r.Subscription.ID != k.dismissed {
+		k.dismissed = r.Subscription.ID
 		e := Event{Kind: EventDeleted, Monitor: r.PrincipalName, SubscriptionID: r.Subscription.ID, Reason: ReasonStopped}
 		if err := k.deleteRemembered(ctx, r); err != nil && !errors.Is(err, presence.ErrNotFound) {
 			e.Kind, e.Action, e.Err, e.ExpiresAt = EventFailed, string(actionDelete), err, r.Subscription.ExpiresAt

@@ -96,6 +96,9 @@ func (p *Pool) watchedLocked(id string, now time.Time) []string {
 			return nil // nobody can tell who hears its notifications
 		}
 	}
+	if r.broken != nil && (k == nil || !k.keptElsewhere()) {
+		return nil
+	}
 	a := p.assignments[id]
 	if s := r.Subscription; s == nil || !s.ExpiresAt.After(now) || s.Users != a.digest {
 		return nil
