@@ -55,6 +55,10 @@ var doubles = map[string]string{
 // what is over it and the examples may reach: compiling them takes minutes.
 var sdkPrefixes = []string{"github.com/microsoftgraph/", "github.com/microsoft/kiota-"}
 
+// onlyIn are the packages that alone may import what begins with a prefix, so
+// that nobody else's program links it.
+var onlyIn = map[string]string{"go.etcd.io/": "monitor/boltstore"}
+
 // testOnly begin the import paths that must not be linked into the library.
 var testOnly = []string{
 	"testing/", "github.com/stretchr/testify/", "github.com/jarcoal/httpmock/", "pgregory.net/rapid/", "go.uber.org/goleak/",
@@ -137,6 +141,11 @@ func violations(pkgs []pkg) []string {
 			}
 			if hasAnyPrefix(imported, sdkPrefixes) && name != "graph" {
 				found = append(found, fmt.Sprintf("%s imports %s: only graph may", name, imported))
+			}
+			for prefix, owner := range onlyIn {
+				if strings.HasPrefix(imported, prefix) && name != owner {
+					found = append(found, fmt.Sprintf("%s imports %s: only %s may", name, imported, owner))
+				}
 			}
 		}
 		if name != "graph" && kindOf(name) != example && !slices.Contains(overGraph, name) {
@@ -310,6 +319,17 @@ func TestViolationsAreFound(t *testing.T) {
 				"examples/bridge imports " + sdk + ": only graph may",
 				"internal/throttle imports github.com/microsoft/kiota-http-go: only graph may",
 				"internal/throttle reaches the SDK: " + module + "/internal/throttle → github.com/microsoft/kiota-http-go",
+			},
+		},
+		{
+			name: "the store on disk elsewhere", pkgs: []pkg{p("monitor", "go.etcd.io/bbolt"), p("monitor/boltstore", "monitor", "go.etcd.io/bbolt")},
+			want: []string{"monitor imports go.etcd.io/bbolt: only monitor/boltstore may"},
+		},
+		{
+			name: "over graph", pkgs: []pkg{p("monitor/entra", "graph", "monitor"), p("graph", sdk), p(".", "monitor/entra")},
+			want: []string{
+				". imports monitor/entra, which is not of a lower tier",
+				". reaches the SDK: " + module + " → " + module + "/monitor/entra → " + module + "/graph → " + sdk,
 			},
 		},
 		{
