@@ -58,6 +58,9 @@ func (r HintReason) String() string {
 // MarshalText returns what String returns, so that reasons are words in JSON.
 func (r HintReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+// UnmarshalText takes what MarshalText gives.
+func (r *HintReason) UnmarshalText(text []byte) error { return unmarshalReason(r, text, hintReasons) }
+
 // remedy says what whoever reads the log can do.
 func (r HintReason) remedy() string {
 	switch r {

@@ -92,6 +92,26 @@ func (r RefusalReason) String() string {
 // MarshalText returns what String returns, so that reasons are words in JSON.
 func (r RefusalReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+// UnmarshalText takes what MarshalText gives, so that what was written as JSON can
+// be read again.
+func (r *RefusalReason) UnmarshalText(text []byte) error {
+	return unmarshalReason(r, text, refusalReasons)
+}
+
+// unmarshalReason finds the reason with this text.
+func unmarshalReason[R interface {
+	~uint8
+	String() string
+}](r *R, text []byte, reasons int) error {
+	for i := range reasons {
+		if candidate := R(i); candidate.String() == string(text) { //nolint:gosec // a few reasons
+			*r = candidate
+			return nil
+		}
+	}
+	return fmt.Errorf("graph: %q is no reason", shorten(string(text)))
+}
+
 // Refusal is one refused request or item.
 type Refusal struct {
 	// Reason says why.

@@ -218,7 +218,7 @@ func TestASignInDoesNotOutliveItsApplication(t *testing.T) {
 			p, callback, change := begin(o)
 			change()
 			_, err := p.CompleteSignIn(o.Context(), callback)
-			require.ErrorIs(o, err, ErrStateExpired)
+			require.ErrorIs(o, err, ErrStateUnknown)
 			assert.Zero(o, o.tenant.redeemed)
 			assert.Equal(o, StateNotAuthorized, p.state(o.T, 1).State)
 		})
