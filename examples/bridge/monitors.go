@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -20,8 +23,9 @@ type monitors struct {
 	pool     *monitor.Pool
 	settings *monitorsSettings
 	store    monitor.Store
-	sealer   *monitor.Sealer
 	logger   *slog.Logger
+	// application is that of the configuration.
+	application monitor.Application
 	// wake holds one: something has happened to a monitor.
 	wake chan struct{}
 	// entered is closed once the monitors of the configuration are in the pool,
@@ -38,10 +42,29 @@ func (m *monitors) Run(ctx context.Context) error {
 	if err := m.pool.Load(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
+	if err := m.settle(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
 	c := newCrew(ctx)
 	c.start(m.pool.Run)
 	c.start(m.administer)
 	return c.wait()
+}
+
+// settle makes the configured application the one of the store, if no monitor
+// stops because of that or the configuration accepts it. The pool would do it when
+// it runs; but the client secrets of the configuration belong to that application,
+// and Entra must not be asked about one of them in the name of another.
+func (m *monitors) settle(ctx context.Context) error {
+	change, err := m.pool.PreviewApplication(ctx, m.application)
+	if err != nil {
+		return err
+	}
+	if len(change.Monitors) > 0 && !m.settings.pool.AcceptApplication {
+		return fmt.Errorf("%w: correct tenant_id or client_id, or accept that by accept_application: true", &monitor.ApplicationError{Change: change})
+	}
+	_, err = m.pool.SetApplication(ctx, m.application)
+	return err
 }
 
 // happened takes the pool's events. It does not block.
@@ -101,6 +124,9 @@ func (m *monitors) enter(ctx context.Context) {
 			m.logger.ErrorContext(ctx, "a presence monitor of the configuration is not entered as it stands there; the next start tries again", "monitor", name, "error", err)
 		}
 	}
+	if err := m.forget(ctx); err != nil && ctx.Err() == nil {
+		m.logger.ErrorContext(ctx, "what the store has of former presence monitors cannot be deleted; the next start tries again", "error", err)
+	}
 	for _, s := range known.Monitors {
 		if !m.configured(s.PrincipalName) {
 			m.logger.InfoContext(ctx, "a presence monitor is in the store and not in the configuration: it is kept; delete it from the store if it is not wanted", "monitor", s.PrincipalName)
@@ -114,24 +140,30 @@ func (m *monitors) configured(principalName string) bool {
 	})
 }
 
-// takenKey is the entry, beside those of the pool, that holds the client secret
-// that was last taken from the configuration.
+// prefixTaken begins the keys of the entries that tell, beside those of the pool,
+// which client secrets were last taken from the configuration.
+const prefixTaken = "configured/"
+
 func takenKey(principalName string) string {
 	sum := sha256.Sum256([]byte(presence.NormalizeEmail(principalName)))
-	return "configured/" + hex.EncodeToString(sum[:16])
+	return prefixTaken + hex.EncodeToString(sum[:16])
+}
+
+// takenValue is what is kept of a client secret. Entra makes its value at random,
+// so that nobody finds it by trying, and a digest needs no key that could change.
+func takenValue(clientSecret presence.Secret) []byte {
+	sum := sha256.Sum256([]byte(clientSecret.Reveal()))
+	return sum[:]
 }
 
 // taken reports whether the client secret is the one that was last taken from the
 // configuration.
 func (m *monitors) taken(ctx context.Context, configured monitorSettings) (bool, error) {
-	key := takenKey(configured.principalName)
-	entries, err := m.store.List(ctx, key)
+	entries, err := m.store.List(ctx, takenKey(configured.principalName))
 	if err != nil || len(entries) == 0 {
 		return false, err
 	}
-	// What cannot be opened is taken again.
-	secret, err := m.sealer.Open(entries[0].Value, key)
-	return err == nil && presence.NewSecret(string(secret)).Equal(configured.clientSecret), nil
+	return bytes.Equal(entries[0].Value, takenValue(configured.clientSecret)), nil
 }
 
 // take notes that the client secret was taken.
@@ -145,8 +177,33 @@ func (m *monitors) take(ctx context.Context, configured monitorSettings) error {
 	if len(entries) > 0 {
 		revision = entries[0].Revision
 	}
-	_, err = m.store.Put(ctx, key, m.sealer.Seal([]byte(configured.clientSecret.Reveal()), key), revision)
+	_, err = m.store.Put(ctx, key, takenValue(configured.clientSecret), revision)
 	return err
+}
+
+// forget deletes what was noted of monitors that are neither in the configuration
+// nor in the pool any more.
+func (m *monitors) forget(ctx context.Context) error {
+	wanted := map[string]bool{}
+	for _, configured := range m.settings.monitors {
+		wanted[takenKey(configured.principalName)] = true
+	}
+	for _, s := range m.pool.Snapshot().Monitors {
+		wanted[takenKey(s.PrincipalName)] = true
+	}
+	entries, err := m.store.List(ctx, prefixTaken)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if wanted[e.Key] {
+			continue
+		}
+		if err := m.store.Delete(ctx, e.Key, e.Revision); err != nil && !errors.Is(err, monitor.ErrRevision) {
+			return err
+		}
+	}
+	return nil
 }
 
 // offerSignIns logs the URLs where somebody has to sign in, each once.

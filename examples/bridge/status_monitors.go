@@ -22,6 +22,9 @@ type monitorsPage struct {
 	Unwatched []string `json:"unwatched"`
 	// FeatureSecretExpiresAt is when the bridge's own client secret ends.
 	FeatureSecretExpiresAt time.Time `json:"featureSecretExpiresAt,omitzero"`
+	// FormerKeys is how many records of monitors are sealed with a former key of the
+	// store, which the configuration needs until there is none.
+	FormerKeys int `json:"formerKeys"`
 	// Error is why the store could not be read or written last.
 	Error    string        `json:"error,omitempty"`
 	Monitors []monitorPage `json:"monitors"`
@@ -59,7 +62,7 @@ func newMonitorsPage(s monitor.Snapshot, users []presence.User) *monitorsPage {
 	p := &monitorsPage{
 		Watchable: s.Capacity, Needed: s.Needed, Missing: s.Missing, Users: s.Users, Subscribed: s.Subscribed,
 		Unwatched: addresses(s.Unwatched, users), FeatureSecretExpiresAt: s.FeatureSecretExpiresAt,
-		Error: errorText(s.Err), Monitors: make([]monitorPage, 0, len(s.Monitors)),
+		FormerKeys: s.FormerKeys, Error: errorText(s.Err), Monitors: make([]monitorPage, 0, len(s.Monitors)),
 	}
 	for _, m := range s.Monitors {
 		sub := m.Subscription

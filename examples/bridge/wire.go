@@ -191,7 +191,7 @@ func (i *integration) newDecryption() (*graph.KeyRing, *graph.Decryption, error)
 func (i *integration) newMonitors(x *extras, keys *graph.KeyRing) (*monitors, error) {
 	t, s := &i.settings.teams, i.settings.teams.monitors
 	m := &monitors{
-		settings: s, store: x.store, logger: i.logger,
+		settings: s, store: x.store, logger: i.logger, application: monitor.Application{TenantID: t.tenantID, ClientID: t.clientID},
 		wake: make(chan struct{}, 1), entered: make(chan struct{}),
 	}
 	if m.store == nil {
@@ -199,7 +199,6 @@ func (i *integration) newMonitors(x *extras, keys *graph.KeyRing) (*monitors, er
 	}
 	// Secrets and tokens are sealed before they reach the store.
 	sealer, sealerErr := s.sealer()
-	m.sealer = sealer
 	// The monitors' accounts sign in and subscribe by Entra and Microsoft Graph.
 	// They share the budgets of the application with the client of the bridge.
 	accounts, accountsErr := entra.New(i.settings.publicURL+pathSignIn, &entra.Options{
@@ -226,8 +225,8 @@ func (i *integration) newMonitors(x *extras, keys *graph.KeyRing) (*monitors, er
 		opts.Monitor.Encryption = keys.Current
 	}
 	var err error
-	m.pool, err = monitor.NewPool(monitor.Application{TenantID: t.tenantID, ClientID: t.clientID}, i.settings.publicURL+pathGraph, monitor.Dependencies{
-		Store: m.store, Sealer: m.sealer, Entra: accounts, Routes: routes, Sink: i.bridge,
+	m.pool, err = monitor.NewPool(m.application, i.settings.publicURL+pathGraph, monitor.Dependencies{
+		Store: m.store, Sealer: sealer, Entra: accounts, Routes: routes, Sink: i.bridge,
 	}, &opts)
 	return m, err
 }
