@@ -88,7 +88,7 @@ type PoolOptions struct {
 	// SignInLifetime is how long an authorization URL may be used. Default: 1 hour.
 	SignInLifetime time.Duration
 	// SignInPage writes what the one who signed in gets to see; err is nil
-	// where it succeeded. Default: a few words of plain text.
+	// where it succeeded. Default: [PlainSignInPage].
 	SignInPage func(w http.ResponseWriter, r *http.Request, principalName string, err error)
 
 	// CheckInterval is how often the directory is asked about a monitor's
@@ -163,7 +163,7 @@ func (o *PoolOptions) withDefaults(notificationURL string) (PoolOptions, error) 
 		c.SecretWarnings = secretWarnings()
 	}
 	if c.SignInPage == nil {
-		c.SignInPage = plainPage
+		c.SignInPage = PlainSignInPage
 	}
 	// What outlives a lease could act beside its next keeper.
 	c.Monitor.StopTimeout = min(c.Monitor.StopTimeout, c.LeaseTime/3)

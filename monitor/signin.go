@@ -125,8 +125,10 @@ func (p *Pool) SignInHandler() http.Handler {
 	})
 }
 
-// plainPage is the default page.
-func plainPage(w http.ResponseWriter, _ *http.Request, principalName string, err error) {
+// PlainSignInPage is the default of [PoolOptions.SignInPage]: a few words of plain
+// text. A page that does more may call it. Anybody may see the page, so it does not
+// say why the store cannot be read or written.
+func PlainSignInPage(w http.ResponseWriter, _ *http.Request, principalName string, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if err == nil {
 		fmt.Fprintf(w, "%s has signed in as a presence monitor. This page can be closed.\n", principalName)
@@ -135,7 +137,6 @@ func plainPage(w http.ResponseWriter, _ *http.Request, principalName string, err
 	status, text := http.StatusBadRequest, err.Error()
 	switch {
 	case errors.Is(err, errStore):
-		// Anybody may see this page.
 		status, text = http.StatusInternalServerError, "The service cannot read or write its store; its log says why"
 	case errors.Is(err, presence.ErrUnavailable), errors.Is(err, presence.ErrThrottled):
 		status = http.StatusBadGateway

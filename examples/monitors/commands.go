@@ -112,6 +112,7 @@ func defineList(p *program, flags *flag.FlagSet) func(context.Context, string) e
 				return p.printJSON(snapshot)
 			}
 			p.printTable(snapshot.Monitors)
+			p.printFormerKeys(snapshot.FormerKeys)
 			return nil
 		})
 	}
@@ -287,6 +288,7 @@ func (p *program) printJSON(snapshot monitor.Snapshot) error {
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(struct {
 		Application monitor.Application `json:"application"`
+		FormerKeys  int                 `json:"formerKeys"`
 		Monitors    []status            `json:"monitors"`
-	}{snapshot.Application, all})
+	}{snapshot.Application, snapshot.FormerKeys, all})
 }

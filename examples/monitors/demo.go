@@ -162,7 +162,7 @@ func (p *program) demo(ctx context.Context, _ string) (err error) {
 	d.step(ctx, exitFailed, presence.Secret{}, s.stranger.ID, "authorize", demoMonitor)
 	d.step(ctx, 0, presence.Secret{}, s.monitor.ID, "authorize", demoMonitor)
 	d.step(ctx, 0, presence.Secret{}, "", "list")
-	d.say(ctx, "Two years pass, and the client secret ends.")
+	d.say(ctx, "The client secret ends.")
 	if err := s.server.ExpireSecret(s.application.ClientID, own.Value); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ MONITOR                STATE       AUTHORIZED  SECRET ENDS  COMMANDS
 monitor1@example.test  authorized  2000-01-01  2002-01-01   retry renew delete
   It has nobody to watch.
 
-# Two years pass, and the client secret ends.
+# The client secret ends.
 $ monitors retry monitor1@example.test
 monitors: monitor1@example.test is in the state "secret expired": The client secret has expired. Create a client secret in Entra and renew the monitor with its value.
 
@@ -324,8 +324,15 @@ func TestKeysComeFromAFileWithFormerOnes(t *testing.T) {
 		file := filepath.Join(w.TempDir(), "keys")
 		require.NoError(w, os.WriteFile(file, []byte(fresh+"\n"+w.key.Reveal()+"\n"), 0o600))
 		w.env = nil
-		o := w.runArgs(w.Context(), append([]string{"-key-file", file}, w.arguments("retry", demoMonitor)...)...)
+		withFile := func(command ...string) outcome {
+			return w.runArgs(w.Context(), append([]string{"-key-file", file}, w.arguments(command...)...)...)
+		}
+		const sealed = "1 record is still sealed with a former key."
+		assert.Contains(w, withFile("list").out, sealed)
+		assert.Contains(w, withFile("list", "-json").out, `"formerKeys": 1`)
+		o := withFile("retry", demoMonitor)
 		assert.Zero(w, o.code, o.errors)
 		assert.Contains(w, o.out, "State: authorized")
+		assert.NotContains(w, withFile("list").out, "former key", "retry has written it anew")
 	})
 }

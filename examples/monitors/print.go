@@ -46,6 +46,18 @@ func (p *program) printTable(monitors []monitor.MonitorStatus) {
 	}
 }
 
+// printFormerKeys says whether a former key of the store is still needed.
+func (p *program) printFormerKeys(records int) {
+	if records == 0 {
+		return
+	}
+	are := "are"
+	if records == 1 {
+		are = "is"
+	}
+	fmt.Fprintf(p.stdout, "\n%s %s still sealed with a former key. Keep that key until there are none: the bridge seals them anew when it starts.\n", count(records, "record"), are)
+}
+
 func date(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -150,14 +150,8 @@ func (nobody) TeamsChanged(...string)     {}
 func (nobody) TeamsGap(string, ...string) {}
 
 // signInPage answers the browser, and tells who waits for the sign-in.
-func (s *session) signInPage(w http.ResponseWriter, _ *http.Request, principalName string, err error) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if err == nil {
-		fmt.Fprintf(w, "%s has signed in as a presence monitor. This page can be closed.\n", principalName)
-	} else {
-		w.WriteHeader(http.StatusBadRequest)
-		fmt.Fprintf(w, "The presence monitor was not authorized.\n%s.\n", plain(err))
-	}
+func (s *session) signInPage(w http.ResponseWriter, r *http.Request, principalName string, err error) {
+	monitor.PlainSignInPage(w, r, principalName, err)
 	select {
 	case s.signIns <- signIn{principalName, err}:
 	default: // nobody waits for that many
