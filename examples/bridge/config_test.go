@@ -342,3 +342,24 @@ func FuzzConfig(f *testing.F) {
 		assert.NotNil(t, s.bridge.Mapping)
 	})
 }
+
+// TestSampleNamesTheDelegatedPermissions: Entra refuses a sign-in that asks for
+// more than was consented to.
+func TestSampleNamesTheDelegatedPermissions(t *testing.T) {
+	sample, err := os.ReadFile("bridge.sample.yaml")
+	require.NoError(t, err)
+	_, list, found := strings.Cut(string(sample), "an asterisk:\n")
+	require.True(t, found)
+	list, _, found = strings.Cut(list, "\n  tenant_id:")
+	require.True(t, found)
+	named := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(" #,\n", r) })
+	var want []string
+	for _, p := range graph.DelegatedScopes() {
+		name := p.Name
+		if p.AdminConsent {
+			name += "*"
+		}
+		want = append(want, name)
+	}
+	assert.Equal(t, want, named)
+}
