@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 var otherApplication = Application{TenantID: "other-tenant", ClientID: "other-client"}
@@ -23,11 +26,36 @@ func (r *runningPool) given(n int) []string {
 	return r.assignments[monitorID(named(n))].users
 }
 
-// slow sets how long a request takes.
-func (t *tenant) slow(latency time.Duration) {
+// count reads one of the tenant's counters.
+func (t *tenant) count(counter *int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.latency = latency
+	return *counter
+}
+
+// lateEntra hands on what a pool asks only after a while, which can be changed
+// while something is under way.
+type lateEntra struct {
+	Entra
+	late atomic.Int64
+}
+
+func (e *lateEntra) Redeem(ctx context.Context, c Credentials, callback url.Values, verifier presence.Secret) (Grant, error) {
+	time.Sleep(time.Duration(e.late.Load()))
+	return e.Entra.Redeem(ctx, c, callback, verifier)
+}
+
+func (e *lateEntra) Inspect(ctx context.Context, c Credentials) (Inspection, error) {
+	time.Sleep(time.Duration(e.late.Load()))
+	return e.Entra.Inspect(ctx, c)
+}
+
+// latePool runs a pool whose Entra can be made late.
+func (o *office) latePool() (*runningPool, *lateEntra) {
+	o.Helper()
+	p, entra := o.newPool(nil), &lateEntra{Entra: o.tenant}
+	p.entra = entra
+	return o.start(p), entra
 }
 
 // A state that ends before it has settled is told to nobody; one that lasts is.
@@ -66,7 +94,7 @@ func TestDeleteOnStopDeletes(t *testing.T) {
 		require.Equal(o, people(1000), o.watchedUsers())
 		o.stop(p)
 		assert.Empty(o, o.watchedUsers())
-		assert.Equal(o, 2, o.tenant.deletes)
+		assert.Equal(o, 2, o.tenant.count(&o.tenant.deletes))
 	})
 }
 
@@ -90,14 +118,14 @@ func TestDeleteOnStopSparesWhatIsAnothers(t *testing.T) {
 		})
 		require.NoError(o, <-p.done, "it stops at the moment when the lease is lost")
 		p.cancel = nil
-		assert.Zero(o, o.tenant.deletes)
+		assert.Zero(o, o.tenant.count(&o.tenant.deletes))
 		assert.Equal(o, people(10), o.watchedUsers())
 
 		next := o.pool(nil)
 		next.SetUsers(people(10))
 		time.Sleep(time.Minute)
 		assert.Len(o, next.events.of(EventAdopted, named(1)), 1)
-		assert.Equal(o, 1, o.tenant.creates)
+		assert.Equal(o, 1, o.tenant.count(&o.tenant.creates))
 	})
 }
 
@@ -157,7 +185,7 @@ func TestAnInspectionOfBeforeARenewalIsDropped(t *testing.T) {
 	for name, to := range map[string]Application{"another secret": testApplication, "another application": otherApplication} {
 		t.Run(name, func(t *testing.T) {
 			inOffice(t, func(o *office) {
-				p := o.pool(nil)
+				p, entra := o.latePool()
 				monitor, old := o.tenant.add(1, time.Now().AddDate(2, 0, 0))
 				require.NoError(o, p.Add(o.Context(), monitor, old))
 				fresh := old
@@ -166,10 +194,10 @@ func TestAnInspectionOfBeforeARenewalIsDropped(t *testing.T) {
 					fresh = o.tenant.secret("new~secret", to, time.Now().AddDate(3, 0, 0))
 				}
 				time.Sleep(time.Minute)
-				o.tenant.slow(5 * time.Second)
+				entra.late.Store(int64(5 * time.Second))
 				require.NoError(o, p.Retry(o.Context(), monitor))
 				time.Sleep(time.Second)
-				o.tenant.slow(50 * time.Millisecond)
+				entra.late.Store(0)
 				if to == testApplication {
 					o.tenant.refuse(old, errTenantSecret)
 				} else {
@@ -180,9 +208,9 @@ func TestAnInspectionOfBeforeARenewalIsDropped(t *testing.T) {
 				}
 				require.NoError(o, p.Renew(o.Context(), monitor, fresh))
 				time.Sleep(3 * time.Second)
-				inspects := o.tenant.inspects
+				inspects := o.tenant.count(&o.tenant.inspects)
 				time.Sleep(3 * time.Second)
-				require.Greater(o, o.tenant.inspects, inspects, "the old one has ended since")
+				require.Greater(o, o.tenant.count(&o.tenant.inspects), inspects, "the old one has ended since")
 				r := p.record(monitorID(monitor))
 				assert.Nil(o, r.SecretRefusal)
 				assert.Nil(o, r.GrantRefusal)
@@ -197,13 +225,13 @@ func TestAnInspectionOfBeforeARenewalIsDropped(t *testing.T) {
 func TestASignInDoesNotOutliveItsApplication(t *testing.T) {
 	// begin returns a sign-in as it comes to the redirect URI, and what makes the
 	// monitor another application's.
-	begin := func(o *office) (p *runningPool, callback url.Values, change func()) {
-		p = o.pool(nil)
+	begin := func(o *office) (p *runningPool, entra *lateEntra, callback url.Values, change func()) {
+		p, entra = o.latePool()
 		monitor, value := o.tenant.add(1, time.Now().AddDate(2, 0, 0))
 		require.NoError(o, p.Add(o.Context(), monitor, value))
 		address, err := p.AuthorizationURL(o.Context(), monitor)
 		require.NoError(o, err)
-		return p, o.tenant.signIn(address, monitor), func() {
+		return p, entra, o.tenant.signIn(address, monitor), func() {
 			_, err := p.SetApplication(o.Context(), otherApplication)
 			require.NoError(o, err)
 			other := o.tenant.secret("other~secret", otherApplication, time.Now().AddDate(2, 0, 0))
@@ -215,28 +243,28 @@ func TestASignInDoesNotOutliveItsApplication(t *testing.T) {
 	}
 	t.Run("begun", func(t *testing.T) {
 		inOffice(t, func(o *office) {
-			p, callback, change := begin(o)
+			p, _, callback, change := begin(o)
 			change()
 			_, err := p.CompleteSignIn(o.Context(), callback)
 			require.ErrorIs(o, err, ErrStateUnknown)
-			assert.Zero(o, o.tenant.redeemed)
+			assert.Zero(o, o.tenant.count(&o.tenant.redeemed))
 			assert.Equal(o, StateNotAuthorized, p.state(o.T, 1).State)
 		})
 	})
 	t.Run("being redeemed", func(t *testing.T) {
 		inOffice(t, func(o *office) {
-			p, callback, change := begin(o)
-			o.tenant.slow(5 * time.Second)
+			p, entra, callback, change := begin(o)
+			entra.late.Store(int64(5 * time.Second))
 			done := make(chan error, 1)
 			go func() {
 				_, err := p.CompleteSignIn(o.Context(), callback)
 				done <- err
 			}()
 			time.Sleep(time.Second)
-			o.tenant.slow(50 * time.Millisecond)
+			entra.late.Store(0)
 			change()
 			require.ErrorIs(o, <-done, ErrUpdateNeeded)
-			assert.Equal(o, 1, o.tenant.redeemed)
+			assert.Equal(o, 1, o.tenant.count(&o.tenant.redeemed))
 			r := p.record(monitorID(named(1)))
 			assert.Empty(o, r.GrantID)
 			assert.True(o, r.secrets.RefreshToken.IsZero())
@@ -262,7 +290,9 @@ func TestAStopEndsBeforeTheLease(t *testing.T) {
 				p.SetUsers(people(10))
 				time.Sleep(time.Minute)
 				require.Len(o, o.watchedUsers(), 10)
-				o.tenant.slow(time.Hour)
+				o.tenant.mu.Lock()
+				o.tenant.latency = time.Hour
+				o.tenant.mu.Unlock()
 				began := time.Now()
 				o.stop(p)
 				assert.Equal(o, test.most, time.Since(began))
