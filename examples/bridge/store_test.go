@@ -29,6 +29,16 @@ func rewritten(t *testing.T, file string, oldnew ...string) {
 	require.NoError(t, os.WriteFile(file, []byte(strings.NewReplacer(oldnew...).Replace(string(text))), 0o600))
 }
 
+// settles waits until both sides have been read: a request for a token would
+// outlive the program, and the test, if the simulator ended before it answered.
+func (p *program) settles(t *testing.T, status string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		page := watched(t, status)
+		return page.Watcher.State == "subscribed" && page.Monitors.Users > 0 && len(page.Monitors.Monitors) == 2
+	}, soon, 20*time.Millisecond, "%s", p.log)
+}
+
 // offers waits until the log has where to sign in as each of these monitors, and
 // returns those lines.
 func (p *program) offers(t *testing.T, of ...simulator.MonitorInfo) (lines []string) {
@@ -45,11 +55,12 @@ func TestApplicationIsChangedWhereThatIsAccepted(t *testing.T) {
 	sim, err := simulator.Start(simulator.Options{TLS: true})
 	require.NoError(t, err)
 	defer sim.Close()
-	info := sim.Info()
-	file := simulated(t, info, freeAddress(t), freeAddress(t))
+	info, status := sim.Info(), freeAddress(t)
+	file := simulated(t, info, freeAddress(t), status)
 	kept := info.Teams.Monitors[:2]
 	p := startProgram(t, file)
 	p.offers(t, kept...)
+	p.settles(t, status)
 	p.stop()
 
 	next := sim.Graph().AddApplication(graphtest.Application{Secrets: make([]graphtest.Secret, 3)})
@@ -71,6 +82,7 @@ func TestApplicationIsChangedWhereThatIsAccepted(t *testing.T) {
 	for _, line := range p.offers(t, kept...) {
 		assert.Contains(t, line, "client_id="+next.ClientID)
 	}
+	p.settles(t, status)
 	p.stop()
 	assert.NotContains(t, p.log.String(), "is not entered")
 }
@@ -105,6 +117,7 @@ func TestKeyOfTheStoreIsChanged(t *testing.T) {
 	kept := info.Teams.Monitors[:2]
 	p := startProgram(t, file)
 	p.offers(t, kept...)
+	p.settles(t, status)
 	p.stop()
 	stranger := takenKey("stranger@example.com")
 	both := []string{takenKey(kept[0].PrincipalName), takenKey(kept[1].PrincipalName)}
@@ -115,6 +128,7 @@ func TestKeyOfTheStoreIsChanged(t *testing.T) {
 	rewritten(t, file, "# former_store_key:", "former_store_key:")
 	p = startProgram(t, file)
 	p.offers(t, kept...)
+	p.settles(t, status)
 	require.Eventually(t, func() bool {
 		page := watched(t, status)
 		return len(page.Monitors.Monitors) == 2 && page.Monitors.FormerKeys == 0
@@ -128,6 +142,7 @@ func TestKeyOfTheStoreIsChanged(t *testing.T) {
 		"    - principal_name: "+kept[1].PrincipalName+"\n      client_secret: {env: BRIDGE_MONITOR_2_SECRET}\n", "")
 	p = startProgram(t, file)
 	p.offers(t, kept...)
+	p.settles(t, status)
 	p.stop()
 	assert.NotContains(t, p.log.String(), "secret renewed")
 	assert.NotContains(t, p.log.String(), "is not entered")
