@@ -75,10 +75,7 @@ func (p *Pool) Missed(userIDs ...string) {
 	}
 	p.mu.Unlock()
 	for _, k := range keepers {
-		k.mu.Lock()
-		u := k.running
-		k.mu.Unlock()
-		if u != nil {
+		if u := k.present(); u != nil {
 			u.monitor.Missed(userIDs...) // each counts its own users only
 		}
 	}

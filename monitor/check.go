@@ -82,20 +82,15 @@ func (k *keeper) jittered(d time.Duration) time.Duration {
 }
 
 func (k *keeper) account() Account {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.running == nil {
-		return nil
+	if u := k.present(); u != nil {
+		return u.account
 	}
-	return k.running.account
+	return nil
 }
 
 // retry has the upkeep repeat at once what waits.
 func (k *keeper) retry() {
-	k.mu.Lock()
-	u := k.running
-	k.mu.Unlock()
-	if u != nil {
+	if u := k.present(); u != nil {
 		u.monitor.Retry()
 	}
 }

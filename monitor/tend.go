@@ -70,9 +70,7 @@ const retryAfterFailure = time.Minute
 // users.
 func (k *keeper) ensure(ctx context.Context, r *record) {
 	p := k.pool
-	k.mu.Lock()
-	running := k.running
-	k.mu.Unlock()
+	running := k.present()
 	if running != nil && running.identity != r.identity() {
 		k.end(true)
 		running = nil
@@ -129,11 +127,16 @@ func (k *keeper) open(r *record) (*leased, error) {
 	return &leased{account, k}, nil
 }
 
+// present returns the upkeep that runs, nil if none does.
+func (k *keeper) present() *upkeep {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.running
+}
+
 // end stops the upkeep, with or without its subscription, and waits for it.
 func (k *keeper) end(keep bool) {
-	k.mu.Lock()
-	u := k.running
-	k.mu.Unlock()
+	u := k.present()
 	if u == nil {
 		return
 	}
