@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/presencebridge/presencebridge/internal/throttle"
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // TokenSource gives the access token of each request. A [Credential] is one.
@@ -85,6 +86,7 @@ type Client struct {
 	tokens       TokenSource
 	bases        map[string]*url.URL
 	http         *http.Client
+	budget       *throttle.Budget
 	log          *slog.Logger
 	app          string
 	pageSize     int
@@ -149,10 +151,11 @@ func New(accountID string, tokens TokenSource, opts *Options) (*Client, error) {
 	}
 	c := &Client{
 		accountID: accountID, tokens: tokens, bases: bases, log: o.Logger, pageSize: o.PageSize,
-		availability: o.UserAvailability, codec: o.Presentities, meters: m, app: app,
+		availability: o.UserAvailability, codec: o.Presentities, meters: m, app: app, budget: requestBudget(o.RequestsPerSecond),
 	}
+	charges := []throttle.Charge{{Budget: c.budget, Cost: 1}}
 	c.http = newHTTPClient(o.HTTPClient, o.AttemptTimeout, throttle.Options{
-		Charges:     requestBudget(o.RequestsPerSecond),
+		Charges:     func(*http.Request) []throttle.Charge { return charges },
 		ReadRetries: o.ReadRetries,
 		Throttled: func(req *http.Request, status int, wait time.Duration) {
 			m.throttle(req.Context(), status)
@@ -164,6 +167,12 @@ func New(accountID string, tokens TokenSource, opts *Options) (*Client, error) {
 
 // AccountID returns the account id that the client was made with.
 func (c *Client) AccountID() string { return c.accountID }
+
+// Usage returns how many requests the client has sent within the last second, of
+// those that [Options.RequestsPerSecond] allows (with less than one a second: in
+// the time that one takes). Repetitions are counted, requests for tokens are not:
+// those are the credential's. It waits for nothing.
+func (c *Client) Usage() presence.BudgetUsage { return c.budget.Usage() }
 
 var (
 	// idPattern is what an id must look like before it becomes part of a path.
@@ -182,13 +191,12 @@ func appHeader(name, version string) (string, error) {
 	return fmt.Sprintf("app=%s/%s;platform=%s/%s;session=%s;", name, version, runtime.GOOS, runtime.GOARCH, uuid.NewString()), nil
 }
 
-// requestBudget returns the charges of a client that may send perSecond
-// requests in any second.
-func requestBudget(perSecond float64) func(*http.Request) []throttle.Charge {
+// requestBudget returns the budget of a client that may send perSecond requests
+// in any second.
+func requestBudget(perSecond float64) *throttle.Budget {
 	units, window := int(perSecond), time.Second
 	if perSecond < 1 {
 		units, window = 1, time.Duration(float64(time.Second)/perSecond)
 	}
-	charges := []throttle.Charge{{Budget: throttle.NewBudget("cloudlink", units, window), Cost: 1}}
-	return func(*http.Request) []throttle.Charge { return charges }
+	return throttle.NewBudget("cloudlink", units, window)
 }

@@ -119,6 +119,20 @@ func TestBudgetHoldsInEverySecond(t *testing.T) {
 	}
 }
 
+func TestUsageOfTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := testClient(t, sequence(answer(200, idleEndpoint), answer(429, ``, "Retry-After", "5")), func(o *Options) { o.RequestsPerSecond = 0 })
+		_, err := c.Line(t.Context(), "2001")
+		require.NoError(t, err)
+		assert.Equal(t, presence.BudgetUsage{Name: "cloudlink", Used: 1, Units: 10, Window: time.Second}, c.Usage())
+		_, err = c.Line(t.Context(), "2001")
+		require.ErrorIs(t, err, presence.ErrThrottled)
+		assert.Equal(t, time.Now().Add(5*time.Second), c.Usage().PausedUntil)
+		time.Sleep(2 * time.Second)
+		assert.Zero(t, c.Usage().Used)
+	})
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	r := &recorder{next: answer(307, ``, "Location", "https://elsewhere.example/")}
 	_, err := testClient(t, r).Line(t.Context(), "2001")

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/presencebridge/presencebridge/internal/throttle"
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // Limit is a number of requests, or of Entra's resource units, per time.
@@ -70,6 +71,18 @@ func NewBudgets(limits *Limits) *Budgets {
 		directory:          budget("directory", l.Directory.or(3500, 10*time.Second)),
 		total:              budget("total", l.Total.or(130_000, 10*time.Second)),
 	}
+}
+
+// Usage returns how much of each limit the clients that share the budgets have
+// used within its last window, in the order of the fields of [Limits]: presence,
+// subscription writes, subscription lists, reauthorizations, directory, total.
+// Repetitions are counted like first attempts. It waits for nothing.
+func (b *Budgets) Usage() []presence.BudgetUsage {
+	var usage []presence.BudgetUsage
+	for _, one := range []*throttle.Budget{b.presence, b.subscriptionWrites, b.subscriptionLists, b.reauthorizations, b.directory, b.total} {
+		usage = append(usage, one.Usage())
+	}
+	return usage
 }
 
 // directoryUnits is what a request for users costs: 2 resource units, one less

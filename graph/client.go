@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/presencebridge/presencebridge/internal/throttle"
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // Options are the settings of a [Client]. The zero value of each field is its default.
@@ -141,3 +142,7 @@ func (c *Client) TenantID() string { return c.tenantID }
 
 // ClientID returns the application that the client was made for.
 func (c *Client) ClientID() string { return c.clientID }
+
+// Usage returns how much of each limit the clients that share this one's
+// [Budgets] have used: see [Budgets.Usage].
+func (c *Client) Usage() []presence.BudgetUsage { return c.budgets.Usage() }

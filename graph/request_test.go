@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,6 +223,35 @@ func TestRequestsStayWithinTheBudget(t *testing.T) {
 			}
 			require.LessOrEqual(t, n, 25, "lists in the 20 s from request %d", i)
 		}
+	})
+}
+
+func TestUsageOfTheBudgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budgets := NewBudgets(&Limits{Presence: Limit{Requests: 90, Window: time.Minute}})
+		c, _ := newTestClient(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/subscriptions") {
+				w.Header().Set("Retry-After", "7")
+				answer(429, "")(w, r)
+				return
+			}
+			answer(200, "")(w, r)
+		}, func(o *Options) { o.Budgets = budgets; o.ReadRetries = -1 })
+		for range 3 {
+			require.NoError(t, c.ClearPresence(t.Context(), ann))
+		}
+		_, err := c.Subscriptions(t.Context())
+		require.ErrorIs(t, err, presence.ErrThrottled)
+		until := time.Now().Add(7 * time.Second)
+		assert.Equal(t, []presence.BudgetUsage{
+			{Name: "presence", Used: 3, Units: 90, Window: time.Minute},
+			{Name: "subscription writes", Units: 500, Window: 20 * time.Second},
+			{Name: "subscription lists", Used: 1, Units: 25, Window: 20 * time.Second, PausedUntil: until},
+			{Name: "reauthorizations", Units: 1000, Window: 20 * time.Second},
+			{Name: "directory", Units: 3500, Window: 10 * time.Second},
+			{Name: "total", Used: 4, Units: 130_000, Window: 10 * time.Second, PausedUntil: until},
+		}, budgets.Usage())
+		assert.Equal(t, budgets.Usage(), c.Usage())
 	})
 }
 

@@ -15,10 +15,13 @@ import (
 // client that spends from the same budget must share the Budget.
 type Budget struct {
 	name    string
+	units   int
+	window  time.Duration
 	limiter *rate.Limiter
 
-	mu    sync.Mutex
-	until time.Time // no request before
+	mu       sync.Mutex
+	until    time.Time // no request before
+	spending spending
 }
 
 // NewBudget returns a budget of units per window.
@@ -29,7 +32,9 @@ type Budget struct {
 func NewBudget(name string, units int, window time.Duration) *Budget {
 	burst := max(1, units/10)
 	perSecond := float64(max(1, units-burst)) / window.Seconds()
-	return &Budget{name: name, limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+	return &Budget{
+		name: name, units: units, window: window, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), spending: newSpending(window),
+	}
 }
 
 // Name returns the budget's name, for metrics.
@@ -72,10 +77,22 @@ func (b *Budget) Wait(ctx context.Context, cost int) error {
 		}
 		// A turn that comes in a pause which began meanwhile is lost: were the
 		// turns kept, all those of a long pause would be taken at once at its end.
-		if !b.PausedUntil().After(time.Now()) {
+		if b.spend(cost) {
 			return nil
 		}
 	}
+}
+
+// spend counts cost units, unless a pause has begun.
+func (b *Budget) spend(cost int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if b.until.After(now) {
+		return false
+	}
+	b.spending.add(now, cost)
+	return true
 }
 
 // waitPause blocks until no pause is left, or ctx ends.
