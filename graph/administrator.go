@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -27,18 +25,10 @@ const GlobalAdministratorRole = "62e90394-69f5-4237-9190-012177145e10"
 // tokens, such as those of accounts with many groups. An option of
 // [AuthorizerOptions] and [DelegatedOptions] takes the place of this function.
 func GlobalAdministrator(accessToken presence.Secret) *bool {
-	parts := strings.Split(accessToken.Reveal(), ".")
-	if len(parts) != 3 {
-		return nil
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil {
-		return nil
-	}
 	var claims struct {
 		DirectoryRoles []string `json:"wids"`
 	}
-	if err := json.Unmarshal(payload, &claims); err != nil || claims.DirectoryRoles == nil {
+	if !readAccessToken(accessToken, &claims) || claims.DirectoryRoles == nil {
 		return nil
 	}
 	has := slices.ContainsFunc(claims.DirectoryRoles, func(id string) bool { return strings.EqualFold(id, GlobalAdministratorRole) })

@@ -69,14 +69,3 @@ func TestReadingOfTheAccessTokenCanBeReplaced(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, grant.GlobalAdministrator)
 }
-
-func FuzzAccessToken(f *testing.F) {
-	f.Add(accessToken(`{"wids":["` + GlobalAdministratorRole + `"]}`))
-	f.Add("a.eyJ3aWRzIjpbXX0.c")
-	f.Add("..")
-	f.Fuzz(func(t *testing.T, token string) {
-		if told := GlobalAdministrator(presence.NewSecret(token)); told != nil {
-			require.Equal(t, 2, strings.Count(token, "."), "only a readable token tells anything")
-		}
-	})
-}

@@ -53,8 +53,7 @@ type Authorizer struct {
 	secret      presence.Secret
 	redirectURL string
 	scopes      []string
-
-	administrator func(presence.Secret) *bool
+	readers     readers
 }
 
 // NewAuthorizer returns an Authorizer for one application, whose redirect URI
@@ -75,10 +74,7 @@ func NewAuthorizer(tenantID, clientID string, secret presence.Secret, redirectUR
 			names = append(names, p.Name)
 		}
 	}
-	a := &Authorizer{endpoint: e, secret: secret, redirectURL: redirectURL, administrator: o.GlobalAdministrator}
-	if a.administrator == nil {
-		a.administrator = GlobalAdministrator
-	}
+	a := &Authorizer{endpoint: e, secret: secret, redirectURL: redirectURL, readers: readers{administrator: o.GlobalAdministrator}.withDefaults()}
 	for _, name := range names {
 		a.scopes = append(a.scopes, e.cloud.scope(name))
 	}
@@ -225,6 +221,10 @@ type Grant struct {
 	RefreshToken presence.Secret
 	// Scopes are those that were granted, by their short names.
 	Scopes []string
+	// Roles are the application permissions that the access token of an
+	// application's own credential holds, by their names; nil where the token does
+	// not tell: see [TokenRoles]. [MissingPermissions] takes them.
+	Roles []string
 	// Expiry is the end of the access token.
 	Expiry time.Time
 	// IDTokenClaims say who has signed in; zero where openid was not asked for.
@@ -243,17 +243,33 @@ func (a *Authorizer) Exchange(ctx context.Context, code string, verifier presenc
 	if err != nil {
 		return nil, fetchError(err)
 	}
-	return a.endpoint.grant(token, a.administrator)
+	return a.endpoint.grant(token, a.readers)
+}
+
+// readers read what an access token says for those who can.
+type readers struct {
+	administrator func(presence.Secret) *bool
+	roles         func(presence.Secret) []string
+}
+
+func (r readers) withDefaults() readers {
+	if r.administrator == nil {
+		r.administrator = GlobalAdministrator
+	}
+	if r.roles == nil {
+		r.roles = TokenRoles
+	}
+	return r
 }
 
 // grant returns what a token and those that came with it tell.
-func (e *endpoint) grant(token *oauth2.Token, administrator func(presence.Secret) *bool) (*Grant, error) {
+func (e *endpoint) grant(token *oauth2.Token, read readers) (*Grant, error) {
 	g := &Grant{
 		AccessToken:  presence.NewSecret(token.AccessToken),
 		RefreshToken: presence.NewSecret(token.RefreshToken),
 		Expiry:       token.Expiry,
 	}
-	g.GlobalAdministrator = administrator(g.AccessToken)
+	g.GlobalAdministrator, g.Roles = read.administrator(g.AccessToken), read.roles(g.AccessToken)
 	scope, _ := token.Extra("scope").(string)
 	for name := range strings.FieldsSeq(scope) {
 		g.Scopes = append(g.Scopes, strings.TrimPrefix(name, e.cloud.GraphURL+"/"))
@@ -287,16 +303,4 @@ func (e *endpoint) claims(idToken string) (IDTokenClaims, error) {
 // isAudience compares without regard to case: the client id is a GUID.
 func (e *endpoint) isAudience(audience string) bool {
 	return strings.EqualFold(audience, e.clientID)
-}
-
-// AdminConsentURL returns the URL where an administrator of the tenant consents
-// to all permissions that are registered with the application. The outcome comes
-// to the redirect URI: see [ParseCallback].
-func (a *Authorizer) AdminConsentURL(state string) string {
-	return a.endpoint.cloud.endpoint(a.endpoint.tenantID, "/v2.0/adminconsent") + "?" + url.Values{
-		"client_id":    {a.endpoint.clientID},
-		"scope":        {a.endpoint.cloud.defaultScope()},
-		"redirect_uri": {a.redirectURL},
-		"state":        {state},
-	}.Encode()
 }

@@ -46,15 +46,18 @@ type CredentialOptions struct {
 	// HTTPClient lends its Transport and its Timeout, which bounds each attempt.
 	// Default: [http.DefaultTransport] and 30 seconds.
 	HTTPClient *http.Client
+	// TokenRoles says of an access token which application permissions it holds,
+	// for [Grant]; nil where it does not tell. Default: [TokenRoles].
+	TokenRoles func(accessToken presence.Secret) []string
 }
 
 // Credential obtains access tokens from Entra and keeps each until shortly
 // before its end. Callers who wait for a token wait for the same request. It is
 // safe for concurrent use.
 type Credential struct {
-	source        *tokens.Source
-	endpoint      *endpoint
-	administrator func(presence.Secret) *bool
+	source   *tokens.Source
+	endpoint *endpoint
+	readers  readers
 }
 
 // early is how long before its end a token is replaced: longer than a request
@@ -84,14 +87,15 @@ func (c *Credential) Wait(ctx context.Context) error { return c.source.Wait(ctx)
 // (learn.microsoft.com/entra/identity-platform/refresh-tokens). Two requests
 // never overlap: one that is under way, of Refresh or of Token, serves all.
 //
-// A credential of the application itself has no Scopes: its permissions are
-// app roles, see [Client.GrantedRoles].
+// A credential of the application itself has no Scopes but Roles, those that are
+// in the token; for those that are granted see [Client.GrantedRoles]. Since Entra
+// is asked each time, success proves that the secret or certificate is accepted now.
 func (c *Credential) Refresh(ctx context.Context) (*Grant, error) {
 	token, err := c.source.Refresh(ctx)
 	if err != nil {
 		return nil, tokenError(tokenOperation, err)
 	}
-	return c.endpoint.grant(token, c.administrator)
+	return c.endpoint.grant(token, c.readers)
 }
 
 // Invalidate gives up the token with this value: the service has refused it
@@ -109,16 +113,21 @@ func NewSecretCredential(tenantID, clientID string, secret presence.Secret, opts
 	if err := errors.Join(err, checkSecret(secret)); err != nil {
 		return nil, err
 	}
-	return newCredential(e, nil, func(ctx context.Context) (*oauth2.Token, error) {
+	return newCredential(e, readers{roles: tokenRoles(opts)}, func(ctx context.Context) (*oauth2.Token, error) {
 		return e.application(ctx, secret, nil)
 	}), nil
 }
 
-func newCredential(e *endpoint, administrator func(presence.Secret) *bool, fetch func(context.Context) (*oauth2.Token, error)) *Credential {
-	if administrator == nil {
-		administrator = GlobalAdministrator
+// tokenRoles returns the reader of roles that opts, which may be nil, name.
+func tokenRoles(opts *CredentialOptions) func(presence.Secret) []string {
+	if opts == nil {
+		return nil
 	}
-	return &Credential{tokens.New(early, fetch), e, administrator}
+	return opts.TokenRoles
+}
+
+func newCredential(e *endpoint, r readers, fetch func(context.Context) (*oauth2.Token, error)) *Credential {
+	return &Credential{tokens.New(early, fetch), e, r.withDefaults()}
 }
 
 func checkSecret(secret presence.Secret) error {
@@ -138,7 +147,7 @@ func NewCertificateCredential(tenantID, clientID string, certificate *x509.Certi
 	if err := errors.Join(err, checkCertificate(certificate, key)); err != nil {
 		return nil, err
 	}
-	return newCredential(e, nil, func(ctx context.Context) (*oauth2.Token, error) {
+	return newCredential(e, readers{roles: tokenRoles(opts)}, func(ctx context.Context) (*oauth2.Token, error) {
 		assertion, err := e.assertion(certificate, key)
 		if err != nil {
 			return nil, err

@@ -75,7 +75,7 @@ func NewDelegatedCredential(tenantID, clientID string, secret, refreshToken pres
 	} else {
 		g.tokens = &ownTokens{newest: refreshToken, stored: refreshToken, store: o.Rotated}
 	}
-	return newCredential(e, o.GlobalAdministrator, g.refresh), nil
+	return newCredential(e, readers{administrator: o.GlobalAdministrator}, g.refresh), nil
 }
 
 // delegatedGrant uses refresh tokens.
