@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -23,7 +24,8 @@ type Identity struct {
 	Name, Email, Extension string
 	// SiteID names the site of the user's telephone system.
 	SiteID string
-	// Domain is the account's host name on the platform.
+	// Domain is the account's host name on the platform, such as
+	// "<accountId>.us.api.mitel.io".
 	Domain string
 	// LanguageCode is the user's language.
 	LanguageCode string
@@ -35,6 +37,21 @@ type Identity struct {
 	// IssuedAt and ExpiresAt are when the token begins and ends; zero where the
 	// service does not tell. On the wire they are strings with seconds.
 	IssuedAt, ExpiresAt time.Time
+}
+
+// Region returns the region that Domain names, and whether it names one:
+// "<accountId>.us.dev.api.mitel.io" (Mitel's sample token) is of the region
+// "us.dev". A domain without a region, or of another form, names none.
+//
+// Assumed: that the domain of an account has the form of the sample in every
+// region.
+func (i Identity) Region() (Region, bool) {
+	host, ok := strings.CutSuffix(strings.ToLower(i.Domain), ".api.mitel.io")
+	account, region, found := strings.Cut(host, ".")
+	if !ok || !found || len(host) > 253 || !idPattern.MatchString(account) || !regionPattern.MatchString(region) {
+		return "", false
+	}
+	return Region(region), true
 }
 
 // WhoAmI returns who the client's token belongs to. It is the cheapest way to

@@ -1,6 +1,7 @@
 package cloudlink
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,4 +49,57 @@ func TestNewReportsAllFaultsAtOnce(t *testing.T) {
 	c, err := New("123456", &fixedToken{}, nil)
 	require.NoError(t, err)
 	assert.Equal(t, "123456", c.AccountID())
+}
+
+func TestRegionOfAnIdentity(t *testing.T) {
+	for domain, want := range map[string]Region{
+		testAccount + ".us.api.mitel.io":                  RegionUnitedStates,
+		testAccount + ".eu.api.mitel.io":                  RegionEurope,
+		testAccount + ".ap.api.mitel.io":                  RegionAsiaPacific,
+		testAccount + ".dev.api.mitel.io":                 RegionSandbox,
+		testAccount + ".us.dev.api.mitel.io":              RegionSandboxUnitedStates,
+		testAccount + ".us-west-2.us.api.mitel.io":        "us-west-2.us",
+		strings.ToUpper(testAccount + ".eu.api.mitel.io"): RegionEurope,
+		"100001.eu.api.mitel.io":                          RegionEurope,
+
+		"":                                            "",
+		testAccount + ".api.mitel.io":                 "", // the platform tells no region
+		".us.api.mitel.io":                            "",
+		"us.api.mitel.io":                             "",
+		testAccount + "..api.mitel.io":                "",
+		testAccount + "..us.api.mitel.io":             "",
+		testAccount + ".us..api.mitel.io":             "",
+		testAccount + ".us.api.mitel.io.":             "",
+		testAccount + ".us.api.mitel.io.evil.example": "",
+		testAccount + ".us.api.mitel.io.evil.example/.api.mitel.io": "",
+		testAccount + ".us.apixmitel.io":                            "",
+		"https://x.us.api.mitel.io":                                 "",
+		"user@evil.example#.us.api.mitel.io":                        "",
+		testAccount + ".u s.api.mitel.io":                           "",
+		testAccount + ".us\n.api.mitel.io":                          "",
+		testAccount + ".-us.api.mitel.io":                           "",
+		testAccount + ".üs.api.mitel.io":                            "",
+		strings.Repeat("a.", 1<<16) + ".us.api.mitel.io":            "",
+		"x" + strings.Repeat(".a", 200) + ".api.mitel.io":           "",
+	} {
+		got, ok := Identity{Domain: domain}.Region()
+		assert.Equal(t, want, got, "%.80q", domain)
+		assert.Equal(t, want != "", ok, "%.80q", domain)
+	}
+}
+
+func FuzzIdentityRegion(f *testing.F) {
+	f.Add(testAccount + ".us.dev.api.mitel.io")
+	f.Add(testAccount + ".us.api.mitel.io.evil.example")
+	f.Add("..api.mitel.io")
+	f.Fuzz(func(t *testing.T, domain string) {
+		region, ok := Identity{Domain: domain}.Region()
+		if !ok {
+			require.Empty(t, region)
+			return
+		}
+		base, err := Platform{Region: region}.base(ServiceMedia)
+		require.NoError(t, err, "a region that is told can be used")
+		require.True(t, strings.HasSuffix(base.Host, ".api.mitel.io"))
+	})
 }
