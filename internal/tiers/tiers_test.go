@@ -33,7 +33,7 @@ var tiers = map[string]int{
 	"monitor/boltstore": 3,
 	"monitor/entra":     3,
 	".":                 3,
-	"verify":            3,
+	"verify":            4,
 }
 
 // overGraph are the packages that join graph to an interface of the library.

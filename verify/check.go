@@ -1,0 +1,187 @@
+package verify
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Code names a check. Codes are stable: a later release adds some, and changes
+// the meaning of none.
+type Code string
+
+// Severity says what it means that a check does not pass.
+type Severity string
+
+// The severities.
+const (
+	// SeverityError: presence is missing or wrong for somebody. A check of this
+	// severity that does not pass has Failed, unless it says that it is not that bad.
+	SeverityError Severity = "error"
+	// SeverityWarning: what works now will stop, or is not as it should be. A check
+	// of this severity that does not pass has Warned.
+	SeverityWarning Severity = "warning"
+)
+
+// Administrator is who can set right what a check found.
+type Administrator string
+
+// The administrators.
+const (
+	// AzureAdministrator administers the tenant in Entra.
+	AzureAdministrator Administrator = "Azure administrator"
+	// CloudLinkAdministrator administers the account in Mitel Administration, with
+	// its gateway and its users.
+	CloudLinkAdministrator Administrator = "CloudLink administrator"
+	// MiCollabAdministrator administers the MiCollab server.
+	MiCollabAdministrator Administrator = "MiCollab administrator"
+	// Operator runs the service that the bridge is part of.
+	Operator Administrator = "operator of the service"
+)
+
+// Area is the part of the system that a check looks at. Reports are in its order.
+type Area string
+
+// The areas.
+const (
+	AreaEntra         Area = "Microsoft Entra"
+	AreaCloudLink     Area = "Mitel CloudLink"
+	AreaMiCollab      Area = "Mitel MiCollab"
+	AreaMonitors      Area = "Presence monitors"
+	AreaNotifications Area = "Notifications"
+	AreaPeople        Area = "People"
+	AreaService       Area = "The bridge itself"
+	AreaReadiness     Area = "Readiness"
+)
+
+// SubjectKind says of what a check is made once each.
+type SubjectKind string
+
+// The kinds of subjects. A check without one is made once.
+const (
+	// PerMonitor: for each presence monitor, by user principal name.
+	PerMonitor SubjectKind = "presence monitor"
+	// PerApplicationPermission: for each application permission, by name.
+	PerApplicationPermission SubjectKind = "application permission"
+	// PerDelegatedPermission: for each delegated permission, by name.
+	PerDelegatedPermission SubjectKind = "delegated permission"
+)
+
+// Dependency is a check without which another one would tell nothing new.
+type Dependency struct {
+	// Code is that of the check. Where both are made per subject of the same kind,
+	// it is the one of the same subject; otherwise all of that code.
+	Code Code
+	// Subject, if not empty, makes it the check of that subject alone.
+	Subject string
+	// Strict: a warning is too little as well.
+	Strict bool
+}
+
+// Check is one check as it is documented. [Checks] lists all of them.
+type Check struct {
+	// Code is its stable name.
+	Code Code
+	// Area is the part of the system.
+	Area Area
+	// Title says what is so if it passes.
+	Title string
+	// Per is of what it is made once each; empty: it is made once.
+	Per SubjectKind
+	// DependsOn are the checks that must not have failed. If one has, this one is
+	// skipped: it would only repeat what is known.
+	DependsOn []Dependency
+	// Severity is what it means that it does not pass.
+	Severity Severity
+	// Meaning says what is looked at, and why it matters.
+	Meaning string
+	// Remedy says what to do when it does not pass. A result has a more precise one
+	// where that is possible.
+	Remedy string
+	// Administrator is who does it, as a rule. A result may name another one.
+	Administrator Administrator
+	// Basis is what it rests on: what is asked now, what the bridge knows, or what
+	// somebody has entered.
+	Basis string
+
+	// bound, if set, is how long it may take, in place of [SystemOptions].Timeout.
+	bound func(*SystemOptions) time.Duration
+	// applies, if set, returns why there is nothing to check; empty if there is.
+	applies func(*facts) string
+	// run makes the check. It is called concurrently with others, after what it
+	// depends on, and gives up soon after ctx ends.
+	run func(ctx context.Context, f *facts, subject string) Outcome
+}
+
+// Outcome is what a check has found, before it is part of a [Result].
+type Outcome struct {
+	Status        Status
+	Sentence      string
+	Remedy        string
+	Administrator Administrator
+	Basis         string
+	Evidence      []Evidence
+}
+
+// passed is the outcome of a check that found everything in order.
+func passed(evidence ...Evidence) Outcome { return Outcome{Status: Passed, Evidence: evidence} }
+
+// failed says what is wrong. An empty remedy is that of the check.
+func failed(sentence, remedy string, evidence ...Evidence) Outcome {
+	return Outcome{Status: Failed, Sentence: sentence, Remedy: remedy, Evidence: evidence}
+}
+
+// warned says what is not as it should be, though it is not as bad as the check's
+// severity has it.
+func warned(sentence, remedy string, evidence ...Evidence) Outcome {
+	return Outcome{Status: Warned, Sentence: sentence, Remedy: remedy, Evidence: evidence}
+}
+
+// notApplicable says why there is nothing to check.
+func notApplicable(sentence string, evidence ...Evidence) Outcome {
+	return Outcome{Status: NotApplicable, Sentence: sentence, Evidence: evidence}
+}
+
+// by names the one who can set it right, where it is not the check's.
+func (o Outcome) by(a Administrator) Outcome {
+	o.Administrator = a
+	return o
+}
+
+// on names what the outcome rests on, where it is not the check's.
+func (o Outcome) on(basis string) Outcome {
+	if basis != "" {
+		o.Basis = basis
+	}
+	return o
+}
+
+// on returns dependencies on whole checks.
+func on(codes ...Code) []Dependency {
+	deps := make([]Dependency, len(codes))
+	for i, code := range codes {
+		deps[i] = Dependency{Code: code}
+	}
+	return deps
+}
+
+// strictly returns dependencies for which a warning is too little.
+func strictly(codes ...Code) []Dependency {
+	deps := on(codes...)
+	for i := range deps {
+		deps[i].Strict = true
+	}
+	return deps
+}
+
+// Checks returns all checks, in the order of reports. What a check depends on
+// may come later in it.
+func Checks() []Check {
+	return slices.Concat(
+		entraChecks(), permissionChecks(), registrationChecks(),
+		cloudLinkChecks(), gatewayChecks(), miCollabChecks(),
+		poolChecks(), monitorChecks(), subscriptionChecks(),
+		notificationChecks(), peopleChecks(), serviceChecks(),
+		readinessChecks(), probeChecks(),
+	)
+}

@@ -1,0 +1,2 @@
+// Package verify finds out why presence is wrong.
+package verify
