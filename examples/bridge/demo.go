@@ -11,6 +11,7 @@ import (
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink"
+	"github.com/presencebridge/presencebridge/examples/internal/service"
 	"github.com/presencebridge/presencebridge/graph"
 	"github.com/presencebridge/presencebridge/presence"
 )
@@ -38,38 +39,38 @@ func demonstrate(ctx context.Context, opts demoOptions, out *printer) (code int,
 	}
 	defer co.close()
 	l := newLedger(co, c, out)
-	i, err := assemble(co.settings, &extras{
-		hooks:    l.hooks(),
-		teams:    func(client *graph.Client) presencebridge.Teams { return stretched{client, c} },
-		monitors: l.monitorChanged,
+	s, err := service.Assemble(co.settings, &service.Extras{
+		Hooks:    l.hooks(),
+		Teams:    func(client *graph.Client) presencebridge.Teams { return stretched{client, c} },
+		Monitors: l.monitorChanged,
 	})
 	if err != nil {
-		return 0, errors.Join(err, co.settings.listener.Close(), co.settings.statusListener.Close())
+		return 0, errors.Join(err, co.settings.Listener.Close(), co.settings.StatusListener.Close())
 	}
 
 	running, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
-	go func() { stopped <- i.Run(running) }()
+	go func() { stopped <- s.Run(running) }()
 	defer func() {
 		stop()
 		err = errors.Join(err, <-stopped)
 	}()
-	o := newOffice(l, i.monitors)
-	err = o.signInAll(ctx, i)
+	o := newOffice(l, s.Pool)
+	err = o.signInAll(ctx, s)
 	if err == nil {
-		err = i.ready(ctx)
+		err = ready(ctx, s)
 	}
 	if err != nil {
 		return 0, interrupted(ctx, opts, err)
 	}
-	introduce(out, opts, co, i)
+	introduce(out, opts, co, s)
 	if err := l.playDay(ctx, o); err != nil {
 		return 0, interrupted(ctx, opts, err)
 	}
-	s := l.settle(ctx, i.bridge)
+	sum := l.settle(ctx, s.Bridge)
 	l.conclude()
-	s.report(out)
-	if !s.good() {
+	sum.report(out)
+	if !sum.good() {
 		code = exitFailed
 	}
 	if !opts.once {
@@ -96,30 +97,30 @@ func interrupted(ctx context.Context, opts demoOptions, err error) error {
 const startTimeout = 2 * time.Minute
 
 // ready waits until both sides notify the bridge and everybody has been read.
-func (i *integration) ready(ctx context.Context) error {
+func ready(ctx context.Context, s *service.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for !i.inPlace() {
+	for !inPlace(s) {
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			return fmt.Errorf("not everything was in place after %v: %v", startTimeout, i.bridge.Health())
+			return fmt.Errorf("not everything was in place after %v: %v", startTimeout, s.Bridge.Health())
 		}
 	}
 	return nil
 }
 
-func (i *integration) inPlace() bool {
+func inPlace(s *service.Service) bool {
 	select {
-	case <-i.bridge.Loaded():
+	case <-s.Bridge.Loaded():
 	default:
 		return false
 	}
-	for _, h := range i.bridge.Health() {
+	for _, h := range s.Bridge.Health() {
 		if h.Waiting > 0 {
 			return false
 		}
 	}
-	s := i.monitors.pool.Snapshot()
-	return s.Users > 0 && s.Subscribed == s.Users && i.watcher.Snapshot().State == cloudlink.WatcherSubscribed
+	pool := s.Pool.Snapshot()
+	return pool.Users > 0 && pool.Subscribed == pool.Users && s.Watcher.Snapshot().State == cloudlink.WatcherSubscribed
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -134,13 +135,13 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (co *company) statusURL() string {
-	return "http://" + co.settings.statusListener.Addr().String() + "/"
+	return "http://" + co.settings.StatusListener.Addr().String() + "/"
 }
 
 // introduce says what is about to be seen, and names everybody who is not kept
 // in step both ways.
-func introduce(out *printer, opts demoOptions, co *company, i *integration) {
-	roster := i.bridge.Roster()
+func introduce(out *printer, opts demoOptions, co *company, s *service.Service) {
+	roster := s.Bridge.Roster()
 	info := func(format string, args ...any) { out.print(line{Event: lineInfo, Note: fmt.Sprintf(format, args...)}) }
 	out.print(line{Event: lineIntro, Note: fmt.Sprintf("A day of %d people, from 08:00 to 18:00 in %v.", len(co.everybody), opts.day)})
 	info("Double of Microsoft Graph: %s", co.graph.URL())
@@ -158,7 +159,7 @@ func introduce(out *printer, opts demoOptions, co *company, i *integration) {
 		out.print(line{Event: lineExcluded, Person: e.Name, Where: string(e.Reason), Note: "left out: " + e.Detail})
 	}
 	info("")
-	for _, m := range i.monitors.pool.Snapshot().Monitors {
+	for _, m := range s.Pool.Snapshot().Monitors {
 		info("%s watches %d people.", m.PrincipalName, m.Subscribed)
 	}
 	info("")
@@ -200,7 +201,7 @@ func together(functions ...func() error) []error {
 // settle gives the bridge the time that it promises to need until both sides
 // agree, and returns the outcome.
 func (l *ledger) settle(ctx context.Context, b *presencebridge.Bridge) *summary {
-	ctx, cancel := context.WithTimeout(ctx, 3*l.company.settings.bridge.ReconcileInterval+5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*l.company.settings.Bridge.ReconcileInterval+5*time.Second)
 	defer cancel()
 	for {
 		s := l.sum(b)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink/cloudlinktest"
+	"github.com/presencebridge/presencebridge/examples/internal/service"
 	"github.com/presencebridge/presencebridge/examples/internal/simulator"
 	"github.com/presencebridge/presencebridge/graph"
 	"github.com/presencebridge/presencebridge/graph/graphtest"
@@ -71,7 +72,7 @@ type company struct {
 	byTeams   map[string]*member
 	byPhone   map[string]*member
 	byCloud   map[string]*member // by principal id
-	settings  *settings
+	settings  *service.Settings
 }
 
 func (co *company) close() {
@@ -185,12 +186,12 @@ func (co *company) configure(c *clock) error {
 		return errors.Join(err, notifications.Close())
 	}
 	secret := application.Secrets[0].Value
-	co.settings = &settings{
-		listener: notifications, statusListener: status, publicURL: "http://" + notifications.Addr().String(),
-		teams: teamsSettings{
-			cloud:    graph.Cloud{Name: "demonstration", LoginURL: co.graph.LoginURL(), GraphURL: co.graph.GraphURL(), Notifications: true},
-			tenantID: co.graph.TenantID(), clientID: application.ClientID, secret: secret,
-			monitors: &monitorsSettings{monitors: monitors, storeKey: monitor.GenerateKey(), pool: monitor.PoolOptions{
+	co.settings = &service.Settings{
+		Listener: notifications, StatusListener: status, PublicURL: "http://" + notifications.Addr().String(),
+		Teams: service.TeamsSettings{
+			Cloud:    graph.Cloud{Name: "demonstration", LoginURL: co.graph.LoginURL(), GraphURL: co.graph.GraphURL(), Notifications: true},
+			TenantID: co.graph.TenantID(), ClientID: application.ClientID, Secret: secret,
+			Pool: &service.PoolSettings{Monitors: monitors, StoreKey: monitor.GenerateKey(), Options: monitor.PoolOptions{
 				FeatureSecret: secret,
 				Monitor:       monitor.Options{Settle: 20 * time.Millisecond},
 				CheckInterval: c.real(checkInterval),
@@ -198,18 +199,18 @@ func (co *company) configure(c *clock) error {
 				DeleteOnStop:  true,
 			}},
 		},
-		cloudlink: cloudLinkSettings{
-			baseURL: co.cloudlink.URL, accountID: co.cloudlink.AccountID(), clientID: "bridge", secret: presence.NewSecret("demonstration"),
+		CloudLink: service.CloudLinkSettings{
+			BaseURL: co.cloudlink.URL, AccountID: co.cloudlink.AccountID(), ClientID: "bridge", Secret: presence.NewSecret("demonstration"),
 			// The double has no limit, and the day is a thousand times too fast.
-			requestsPerSecond: 100_000,
-			pbx:               presence.MiVoiceBusiness, sites: map[string]presence.PBX{siteBranch: presence.MiVoiceOffice400},
-			capabilities: presence.DefaultCapabilities(),
+			RequestsPerSecond: 100_000,
+			PBX:               presence.MiVoiceBusiness, Sites: map[string]presence.PBX{siteBranch: presence.MiVoiceOffice400},
+			Capabilities: presence.DefaultCapabilities(),
 		},
-		micollab: &micollabSettings{server: micollab.Server{
+		MiCollab: &service.MiCollabSettings{Server: micollab.Server{
 			Address: "micollab.example.test", Version: micollab.Version{Major: 9, Minor: 8, ServicePack: 1},
 			TeamsIntegration: true, CloudLinkIntegration: true, PasswordSet: true,
 		}},
-		bridge: presencebridge.Options{
+		Bridge: presencebridge.Options{
 			Name: "demonstration", Direction: presencebridge.Bidirectional,
 			SessionLifetime:   c.real(sessionLifetime),
 			ReconcileInterval: max(minReconcile, c.real(reconcileInterval)),

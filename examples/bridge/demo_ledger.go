@@ -244,7 +244,7 @@ func (l *ledger) wrote(w presencebridge.Write) {
 	}
 	l.writes = append(l.writes, w)
 	if w.Operation == "renew" {
-		l.note(m, now, line{Event: lineRenewed, Where: placeTeams, Became: "session renewed", Effect: w.Session.String() + " for " + minutes(l.clock.virtual(l.company.settings.bridge.SessionLifetime))})
+		l.note(m, now, line{Event: lineRenewed, Where: placeTeams, Became: "session renewed", Effect: w.Session.String() + " for " + minutes(l.clock.virtual(l.company.settings.Bridge.SessionLifetime))})
 		return
 	}
 	at := slices.IndexFunc(l.open, func(e *entry) bool { return e.who == m && e.destination == w.Destination && e.fits(w) })

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/presencebridge/presencebridge/examples/internal/service"
 	"github.com/presencebridge/presencebridge/graph/graphtest"
 	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/presence"
@@ -30,8 +31,8 @@ type monitorAccount struct {
 
 // hireMonitors makes so many more accounts for presence monitors, each with a
 // client secret of its own, and returns them as a configuration has them.
-func (co *company) hireMonitors(n int) ([]monitorSettings, error) {
-	var settings []monitorSettings
+func (co *company) hireMonitors(n int) ([]service.MonitorSettings, error) {
+	var settings []service.MonitorSettings
 	for range n {
 		name := fmt.Sprintf("presence.monitor.%d@example.test", len(co.monitors)+1)
 		m := &monitorAccount{
@@ -42,7 +43,7 @@ func (co *company) hireMonitors(n int) ([]monitorSettings, error) {
 			return nil, err
 		}
 		co.monitors = append(co.monitors, m)
-		settings = append(settings, monitorSettings{m.principalName, m.secret})
+		settings = append(settings, service.MonitorSettings{PrincipalName: m.principalName, ClientSecret: m.secret})
 	}
 	return settings, nil
 }
@@ -63,12 +64,12 @@ func monitorTitle(principalName string) string {
 // office is where the presence monitors are administered.
 type office struct {
 	*ledger
-	monitors *monitors
-	browser  *http.Client
+	pool    *monitor.Pool
+	browser *http.Client
 }
 
-func newOffice(l *ledger, m *monitors) *office {
-	return &office{l, m, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+func newOffice(l *ledger, pool *monitor.Pool) *office {
+	return &office{l, pool, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
 // duty is something that is done in the office at a time of the day.
@@ -122,14 +123,14 @@ func (o *office) play(ctx context.Context) error {
 
 // signInAll signs in as each monitor, one after the other, once the bridge has
 // read who there is.
-func (o *office) signInAll(ctx context.Context, i *integration) error {
+func (o *office) signInAll(ctx context.Context, s *service.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for _, ready := range []<-chan struct{}{i.bridge.Loaded(), o.monitors.entered} {
+	for _, ready := range []<-chan struct{}{s.Bridge.Loaded(), s.Entered()} {
 		select {
 		case <-ready:
 		case <-ctx.Done():
-			return fmt.Errorf("not everybody was read after %v: %v", startTimeout, i.bridge.Health())
+			return fmt.Errorf("not everybody was read after %v: %v", startTimeout, s.Bridge.Health())
 		}
 	}
 	for _, m := range o.company.monitors {
@@ -143,7 +144,7 @@ func (o *office) signInAll(ctx context.Context, i *integration) error {
 // signIn does what somebody does who has the monitor's password: opens the URL,
 // signs in, and is led back to the bridge.
 func (o *office) signIn(ctx context.Context, m *monitorAccount) error {
-	address, err := o.monitors.pool.AuthorizationURL(ctx, m.principalName)
+	address, err := o.pool.AuthorizationURL(ctx, m.principalName)
 	if err != nil {
 		return err
 	}
@@ -186,7 +187,7 @@ func (o *office) expire(ctx context.Context, m *monitorAccount) error {
 		return err
 	}
 	if err := o.until(ctx, func() bool {
-		s, _ := o.monitors.pool.Snapshot().Monitor(m.principalName)
+		s, _ := o.pool.Snapshot().Monitor(m.principalName)
 		return s.State == monitor.StateSecretExpired
 	}); err != nil {
 		return err
@@ -216,7 +217,7 @@ func (o *office) renew(ctx context.Context, m *monitorAccount) error {
 	if err := o.company.newSecret(m); err != nil {
 		return err
 	}
-	if err := o.monitors.pool.Renew(ctx, m.principalName, m.secret); err != nil {
+	if err := o.pool.Renew(ctx, m.principalName, m.secret); err != nil {
 		return err
 	}
 	return o.tellEverybodyWatched(ctx)
@@ -224,7 +225,7 @@ func (o *office) renew(ctx context.Context, m *monitorAccount) error {
 
 // dismiss takes the monitor out of the pool.
 func (o *office) dismiss(ctx context.Context, m *monitorAccount) error {
-	if err := o.monitors.pool.Delete(ctx, m.principalName); err != nil {
+	if err := o.pool.Delete(ctx, m.principalName); err != nil {
 		return err
 	}
 	return o.tellWatched(ctx)
@@ -236,7 +237,7 @@ func (o *office) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.monitors.pool.Add(ctx, settings[0].principalName, settings[0].clientSecret); err != nil {
+	if err := o.pool.Add(ctx, settings[0].PrincipalName, settings[0].ClientSecret); err != nil {
 		return err
 	}
 	if err := o.signIn(ctx, o.company.monitors[len(o.company.monitors)-1]); err != nil {
@@ -247,7 +248,7 @@ func (o *office) replace(ctx context.Context) error {
 
 // surprise has a person whom nobody watches do something in Teams.
 func (o *office) surprise(a presence.Availability, x presence.Activity) error {
-	unwatched := o.monitors.pool.Snapshot().Unwatched
+	unwatched := o.pool.Snapshot().Unwatched
 	if len(unwatched) == 0 {
 		return errors.New("everybody is watched, and somebody should not be")
 	}
@@ -260,7 +261,7 @@ func (o *office) surprise(a presence.Availability, x presence.Activity) error {
 
 // tellEverybodyWatched waits until there is room for everybody again.
 func (o *office) tellEverybodyWatched(ctx context.Context) error {
-	if err := o.until(ctx, func() bool { return len(o.monitors.pool.Snapshot().Unwatched) == 0 }); err != nil {
+	if err := o.until(ctx, func() bool { return len(o.pool.Snapshot().Unwatched) == 0 }); err != nil {
 		return err
 	}
 	return o.tellWatched(ctx)
@@ -274,7 +275,7 @@ func (o *office) tellWatched(ctx context.Context) error {
 		return err
 	}
 	moved := o.moves() - before
-	unwatched := o.monitors.pool.Snapshot().Unwatched
+	unwatched := o.pool.Snapshot().Unwatched
 	text := "everybody is watched"
 	if n := len(unwatched); n > 0 {
 		text = fmt.Sprintf("%d people are watched by nobody and read in bulk instead: %s, %s and %d more", n,
@@ -292,7 +293,7 @@ func (o *office) tellWatched(ctx context.Context) error {
 func (o *office) settled(ctx context.Context) error {
 	if err := o.until(ctx, func() bool {
 		// Nobody is left out while there is room: the plan has been made.
-		s := o.monitors.pool.Snapshot()
+		s := o.pool.Snapshot()
 		return (len(s.Unwatched) == 0 || s.Subscribed == s.Capacity) && o.inPlace()
 	}); err != nil {
 		return err
@@ -319,7 +320,7 @@ func (o *office) moves() int {
 // inPlace reports whether every working monitor watches the users that it has been
 // given, and everybody else is named.
 func (o *office) inPlace() bool {
-	s := o.monitors.pool.Snapshot()
+	s := o.pool.Snapshot()
 	watched := map[string]int{}
 	for _, sub := range o.company.graph.Subscriptions() {
 		watched[sub.UserID] = len(sub.UserIDs)

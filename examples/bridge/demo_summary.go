@@ -10,6 +10,7 @@ import (
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/cloudlink/cloudlinktest"
+	"github.com/presencebridge/presencebridge/examples/internal/service"
 	"github.com/presencebridge/presencebridge/graph/graphtest"
 	"github.com/presencebridge/presencebridge/presence"
 )
@@ -134,7 +135,7 @@ func (l *ledger) differences(b *presencebridge.Bridge, roster presence.Roster) [
 			e.Writes = e.Writes[max(0, len(e.Writes)-2):]
 			text += ". " + strings.ReplaceAll(strings.TrimSpace(e.String()), "\n", "; ")
 		} else {
-			text += ". " + plain(err)
+			text += ". " + service.Plain(err)
 		}
 		all = append(all, line{Event: lineDiffers, Person: m.name, Note: text})
 	}

@@ -2,15 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -39,24 +32,6 @@ func getJSON(t *testing.T, url string, status int, into any) {
 	require.Equal(t, status, response.StatusCode)
 	require.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))
 	require.NoError(t, json.NewDecoder(response.Body).Decode(into))
-}
-
-// newCertificate writes a certificate and its key, and returns their files.
-func newCertificate(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	require.NoError(t, err)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	write := func(name, kind string, data []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600))
-		return path
-	}
-	return write("application.pem", "CERTIFICATE", raw), write("application.key", "PRIVATE KEY", encoded)
 }
 
 // newWriteBecauseOf is a write to MiCollab now.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/presencebridge/presencebridge/examples/internal/service"
 	"github.com/presencebridge/presencebridge/examples/internal/simulator"
 	"github.com/presencebridge/presencebridge/graph/graphtest"
 	"github.com/presencebridge/presencebridge/monitor"
@@ -31,6 +31,9 @@ import (
 
 // soon is how long anything may take to become true.
 const soon = 20 * time.Second
+
+// storeKey is a key as openssl writes it.
+const storeKey = "3q2+7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc="
 
 // freeAddress returns an address that nobody listens on.
 func freeAddress(t *testing.T) string {
@@ -153,6 +156,22 @@ func visit(t *testing.T, url string) (status int, body string) {
 
 var loggedURL = regexp.MustCompile(`url="([^"]+)"`)
 
+func TestSampleWithoutVariablesNamesEachOfThem(t *testing.T) {
+	names := []string{"BRIDGE_TEAMS_SECRET", "BRIDGE_MONITOR_1_SECRET", "BRIDGE_MONITOR_2_SECRET", "BRIDGE_STORE_KEY", "BRIDGE_CLOUDLINK_SECRET"}
+	for _, name := range names {
+		t.Setenv(name, "")
+	}
+	var out, errs buffer
+	assert.Equal(t, exitUsage, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
+	for _, name := range names {
+		assert.Contains(t, errs.String(), "environment variable "+name+" is empty: set it or use file")
+		t.Setenv(name, storeKey)
+	}
+	assert.Zero(t, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
+	assert.Equal(t, "bridge.sample.yaml is in order: bidirectional, notifications of both sides\n", out.String())
+	assert.NoFileExists(t, "monitors.db", "a check makes no store")
+}
+
 // TestSampleAgainstTheSimulator runs the program with the sample configuration,
 // the simulator in the place of the vendors, and its authority trusted.
 func TestSampleAgainstTheSimulator(t *testing.T) {
@@ -226,7 +245,7 @@ func TestSampleAgainstTheSimulator(t *testing.T) {
 	p.eventually(t, "is in the store and not in the configuration", info.Teams.Monitors[1].PrincipalName)
 	require.Eventually(t, func() bool {
 		page := watched(t, status)
-		return page.everybody(2) && !slices.ContainsFunc(page.Monitors.Monitors, func(m monitorPage) bool { return m.Subscribed > 0 && !m.Encrypted })
+		return page.everybody(2) && !slices.ContainsFunc(page.Monitors.Monitors, func(m watchedMonitor) bool { return m.Subscribed > 0 && !m.Encrypted })
 	}, soon, 20*time.Millisecond, "%s", p.log)
 	before := watched(t, status).Teams.Delivered
 	control(t, info, "/teams", `{"user": "`+person.Email+`", "availability": "BeRightBack"}`)
@@ -266,9 +285,20 @@ func subscriptionIDs(sim *simulator.Simulator) []string {
 
 // watchedPage is the part of the status page about notifications.
 type watchedPage struct {
-	Monitors monitorsPage
-	Watcher  struct{ State string }
-	Teams    teamsTraffic `json:"teamsNotifications"`
+	Monitors struct {
+		Users      int
+		Subscribed int `json:"usersSubscribed"`
+		FormerKeys int
+		Monitors   []watchedMonitor
+	}
+	Watcher struct{ State string }
+	Teams   struct{ Delivered uint64 } `json:"teamsNotifications"`
+}
+
+type watchedMonitor struct {
+	State      monitor.State
+	Subscribed int
+	Encrypted  bool
 }
 
 // watched reads the status page, which is not there from the beginning.
@@ -316,7 +346,7 @@ func stateOf(t *testing.T, info simulator.Info, person simulator.PersonInfo) bot
 }
 
 // newCompany is the demonstration's company, with a bridge that is not running.
-func newCompany(t *testing.T, change func(*settings)) (*company, *ledger, *integration) {
+func newCompany(t *testing.T, change func(*service.Settings)) (*company, *ledger, *service.Service) {
 	t.Helper()
 	c := newClock(time.Hour)
 	co, err := found(c)
@@ -324,17 +354,17 @@ func newCompany(t *testing.T, change func(*settings)) (*company, *ledger, *integ
 	t.Cleanup(co.close)
 	change(co.settings)
 	l := newLedger(co, c, newPrinter(io.Discard, false))
-	i, err := assemble(co.settings, &extras{hooks: l.hooks()})
+	s, err := service.Assemble(co.settings, &service.Extras{Hooks: l.hooks()})
 	require.NoError(t, err)
-	return co, l, i
+	return co, l, s
 }
 
 // start runs a bridge until the test ends.
-func start(t *testing.T, i *integration) {
+func start(t *testing.T, s *service.Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- i.Run(ctx) }()
+	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -342,178 +372,61 @@ func start(t *testing.T, i *integration) {
 }
 
 func TestVerdictNamesWhoDiffersAndWhy(t *testing.T) {
-	co, l, i := newCompany(t, func(s *settings) {
-		s.bridge.SessionLifetime = 10 * time.Minute
-		s.bridge.DryRun = true
+	co, l, s := newCompany(t, func(s *service.Settings) {
+		s.Bridge.SessionLifetime = 10 * time.Minute
+		s.Bridge.DryRun = true
 	})
-	start(t, i)
-	require.NoError(t, newOffice(l, i.monitors).signInAll(t.Context(), i))
-	require.NoError(t, i.ready(t.Context()))
-	assert.True(t, l.sum(i.bridge).good())
+	start(t, s)
+	require.NoError(t, newOffice(l, s.Pool).signInAll(t.Context(), s))
+	require.NoError(t, ready(t.Context(), s))
+	assert.True(t, l.sum(s.Bridge).good())
 
 	co.cloudlink.SetLine(co.people[ada].extension, presence.LineConnected)
 	require.NoError(t, co.graph.SetClient(co.people[emmy].teamsID, "desktop", presence.BeRightBack, ""))
-	s := l.sum(i.bridge)
-	assert.False(t, s.good())
-	require.Len(t, s.differences, 2)
-	assert.Equal(t, "Ada Byron", s.differences[0].Person)
-	assert.Contains(t, s.differences[0].Note, "the phone is connected, so the session in Teams should be Busy/InACall and is none. Ada Byron <ada@example.test>: account bidirectional")
-	assert.Equal(t, "Emmy Noether", s.differences[1].Person)
-	assert.Contains(t, s.differences[1].Note, `Teams is BeRightBack/BeRightBack, so MiCollab should show "Be right back" and shows "Offline"`)
-	assert.Equal(t, 2, s.Changes)
-	assert.Contains(t, s.String(), "users=1511 changes=2 ")
-	assert.Contains(t, s.String(), " agree=false")
+	sum := l.sum(s.Bridge)
+	assert.False(t, sum.good())
+	require.Len(t, sum.differences, 2)
+	assert.Equal(t, "Ada Byron", sum.differences[0].Person)
+	assert.Contains(t, sum.differences[0].Note, "the phone is connected, so the session in Teams should be Busy/InACall and is none. Ada Byron <ada@example.test>: account bidirectional")
+	assert.Equal(t, "Emmy Noether", sum.differences[1].Person)
+	assert.Contains(t, sum.differences[1].Note, `Teams is BeRightBack/BeRightBack, so MiCollab should show "Be right back" and shows "Offline"`)
+	assert.Equal(t, 2, sum.Changes)
+	assert.Contains(t, sum.String(), "users=1511 changes=2 ")
+	assert.Contains(t, sum.String(), " agree=false")
 
 	var out bytes.Buffer
-	s.report(newPrinter(&out, false))
+	sum.report(newPrinter(&out, false))
 	assert.Contains(t, out.String(), "The sides do not agree:\n  Ada Byron    the phone is connected")
 
 	// A write that the doubles received and nobody reports is a fault, too.
 	co.cloudlink.SetLine(co.people[ada].extension, presence.LineIdle)
 	require.NoError(t, co.graph.SetClient(co.people[emmy].teamsID, "desktop", "", ""))
-	require.NoError(t, i.teams.SetPresence(t.Context(), co.people[otto].teamsID, presence.Sessions()[1], 5*time.Minute))
-	require.NoError(t, i.teams.ClearPresence(t.Context(), co.people[otto].teamsID))
-	s = l.sum(i.bridge)
-	assert.True(t, s.Agree)
-	assert.False(t, s.good())
-	assert.Contains(t, s.miscounts, "the bridge reports 0 writes to Teams and the double received 2")
+	require.NoError(t, s.Teams.SetPresence(t.Context(), co.people[otto].teamsID, presence.Sessions()[1], 5*time.Minute))
+	require.NoError(t, s.Teams.ClearPresence(t.Context(), co.people[otto].teamsID))
+	sum = l.sum(s.Bridge)
+	assert.True(t, sum.Agree)
+	assert.False(t, sum.good())
+	assert.Contains(t, sum.miscounts, "the bridge reports 0 writes to Teams and the double received 2")
 }
 
 func TestEchoIsCountedByWhoseDoingTheCauseWas(t *testing.T) {
-	co, l, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
+	co, l, s := newCompany(t, func(s *service.Settings) { s.Bridge.SessionLifetime = 10 * time.Minute })
 	t.Cleanup(func() {
-		require.NoError(t, co.settings.listener.Close())
-		require.NoError(t, co.settings.statusListener.Close())
+		require.NoError(t, co.settings.Listener.Close())
+		require.NoError(t, co.settings.StatusListener.Close())
 	})
 	m := co.people[ada]
 	user := presence.User{TeamsID: m.teamsID, Endpoints: []string{m.extension}}
 	require.NoError(t, co.graph.SetClient(m.teamsID, "desktop", presence.Available, ""))
 	genuine := co.graph.Presence(m.teamsID)
-	require.NoError(t, i.teams.SetPresence(t.Context(), m.teamsID, presence.Session{Availability: presence.Busy, Activity: presence.ActivityInACall}, 5*time.Minute))
+	require.NoError(t, s.Teams.SetPresence(t.Context(), m.teamsID, presence.Session{Availability: presence.Busy, Activity: presence.ActivityInACall}, 5*time.Minute))
 	own := co.graph.Presence(m.teamsID)
 	assert.False(t, l.echoes(newWriteBecauseOf(user, genuine)))
 	assert.True(t, l.echoes(newWriteBecauseOf(user, own)))
 	assert.Equal(t, genuine.Availability, l.beneath(m).Availability)
 
-	require.NoError(t, i.teams.ClearPresence(t.Context(), m.teamsID))
+	require.NoError(t, s.Teams.ClearPresence(t.Context(), m.teamsID))
 	require.NoError(t, co.graph.SetClient(m.teamsID, "desktop", presence.Busy, presence.ActivityInACall))
 	assert.False(t, l.echoes(newWriteBecauseOf(user, co.graph.Presence(m.teamsID))), "a call in Teams looks the same and is the person's own")
-	i.http.CloseIdleConnections()
-}
-
-// TestMonitorSignsInWhileTheBridgeRuns goes the way of an account that has never
-// signed in.
-func TestMonitorSignsInWhileTheBridgeRuns(t *testing.T) {
-	co, _, i := newCompany(t, func(s *settings) {
-		s.bridge.SessionLifetime = 10 * time.Minute
-		m := s.teams.monitors
-		m.monitors[1].clientSecret = presence.NewSecret("not one of Entra's")
-		m.monitors = m.monitors[:2]
-	})
-	start(t, i)
-	<-i.monitors.entered
-	pool, account := i.monitors.pool, co.monitors[0]
-	pending := func() string {
-		address, err := pool.AuthorizationURL(t.Context(), account.principalName)
-		require.NoError(t, err)
-		return address
-	}
-	state := func() monitor.MonitorStatus {
-		s, _ := pool.Snapshot().Monitor(account.principalName)
-		return s
-	}
-	require.Len(t, pool.Snapshot().Monitors, 1, "the other has a client secret that is none")
-	assert.Equal(t, monitor.StateNotAuthorized, state().State)
-
-	status, body := visit(t, co.settings.publicURL+pathSignIn+"?code=x&state=guessed")
-	assert.Equal(t, http.StatusBadRequest, status)
-	assert.Contains(t, body, "the sign-in was not begun here")
-
-	// Somebody else signs in.
-	before := pending()
-	back, err := co.graph.SignIn(before, co.people[ada].teamsID)
-	require.NoError(t, err)
-	status, body = visit(t, back)
-	assert.Equal(t, http.StatusBadRequest, status)
-	assert.Contains(t, body, "another account has signed in")
-	_, body = visit(t, back)
-	assert.Contains(t, body, "the sign-in was used before", "each is taken once")
-	assert.NotEqual(t, before, pending())
-	assert.Equal(t, monitor.StateNotAuthorized, state().State)
-
-	back, err = co.graph.SignIn(pending(), account.id)
-	require.NoError(t, err)
-	status, body = visit(t, back)
-	assert.Equal(t, http.StatusOK, status, body)
-	require.Eventually(t, func() bool { return state().State == monitor.StateSubscribed }, soon, 10*time.Millisecond)
-
-	// One monitor is too few, and those for whom it has no room are named.
-	require.Eventually(t, func() bool { return len(i.bridge.Overflow()) == 1510-650 }, soon, 10*time.Millisecond)
-	page := i.statusPage()
-	assert.Equal(t, 650, page.Monitors.Watchable)
-	assert.Equal(t, 3, page.Monitors.Needed)
-	assert.Equal(t, 2, page.Monitors.Missing)
-	assert.Len(t, page.Monitors.Unwatched, 1510-650)
-	assert.Equal(t, page.Monitors.Unwatched, page.Roster.NotWatched)
-	assert.Contains(t, page.Monitors.Unwatched[0], "@example.test")
-}
-
-func TestStatusPageAnswersThisMachineOnly(t *testing.T) {
-	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
-	t.Cleanup(func() {
-		require.NoError(t, i.settings.listener.Close())
-		require.NoError(t, i.settings.statusListener.Close())
-	})
-	for host, status := range map[string]int{
-		"127.0.0.1:8081": 200, "localhost:8081": 200, "[::1]:8081": 200, "localhost": 200,
-		"evil.example.com": 403, "evil.example.com:8081": 403, "127.0.0.1.evil.example.com:80": 403, "": 403,
-	} {
-		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-		request.Host = host
-		w := httptest.NewRecorder()
-		i.status().ServeHTTP(w, request)
-		assert.Equal(t, status, w.Code, host)
-	}
-}
-
-func TestPublicHandlerKnowsItsPathsBehindAProxy(t *testing.T) {
-	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
-	t.Cleanup(func() {
-		require.NoError(t, i.settings.listener.Close())
-		require.NoError(t, i.settings.statusListener.Close())
-	})
-	i.settings.publicURL = "https://example.com/presence"
-	for path, status := range map[string]int{
-		"/notifications/graph?validationToken=a": 200, "/presence/notifications/graph?validationToken=a": 200,
-		"/notifications/cloudlink": 400, "/presence/notifications/cloudlink": 400, "/presence/callback": 400, "/": 404, "/presence/": 404,
-	} {
-		w := httptest.NewRecorder()
-		i.public().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
-		assert.Equal(t, status, w.Code, path)
-	}
-}
-
-func TestUnusedConnectionsDoNotHoldUpTheStop(t *testing.T) {
-	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
-	address := i.settings.listener.Addr().String()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- i.Run(ctx) }()
-	connection, err := net.Dial("tcp", address)
-	require.NoError(t, err)
-	defer func() { _ = connection.Close() }()
-	status, _ := visit(t, "http://"+address+"/")
-	require.Equal(t, http.StatusNotFound, status)
-	cancel()
-	require.NoError(t, <-done)
-}
-
-func TestAddressInUseIsAFault(t *testing.T) {
-	_, _, i := newCompany(t, func(s *settings) { s.bridge.SessionLifetime = 10 * time.Minute })
-	taken := i.settings.statusListener
-	defer func() { require.NoError(t, taken.Close()) }()
-	i.settings.statusListener, i.settings.status = nil, taken.Addr().String()
-	err := i.Run(t.Context())
-	require.ErrorContains(t, err, "cannot listen for the status page: ")
-	require.ErrorContains(t, err, "is another bridge running? change the address")
+	s.HTTP.CloseIdleConnections()
 }

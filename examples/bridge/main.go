@@ -15,9 +15,9 @@
 //	bridge -config FILE     keep real people in step; see bridge.sample.yaml
 //	bridge -config FILE -check
 //
-// The demonstration and the real thing are assembled by the same code, in
-// wire.go, which is the place to look for how the packages of this module fit
-// together.
+// The demonstration and the real thing are assembled by the same code, in wire.go of
+// examples/internal/service, which is the place to look for how the packages of this
+// module fit together.
 //
 // It exits with 1 when it failed, or both sides did not agree, and with 2 when
 // the command line or the configuration file is wrong.
@@ -35,6 +35,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/presencebridge/presencebridge/examples/internal/service"
 	"github.com/presencebridge/presencebridge/monitor/boltstore"
 )
 
@@ -94,12 +95,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // runConfigured keeps the people of a configuration file in step until ctx ends.
 func runConfigured(ctx context.Context, file string, check bool, stdout, stderr io.Writer) int {
-	text, err := readBounded(file)
+	text, err := service.ReadFile(file)
 	if err != nil {
 		fmt.Fprintf(stderr, "bridge: the configuration cannot be read: %v: give the path of a file; bridge.sample.yaml is one to start from\n", err)
 		return exitUsage
 	}
-	s, warnings, err := load(file, text, os.LookupEnv)
+	s, warnings, err := service.Load(file, text, os.LookupEnv)
 	for _, w := range warnings {
 		fmt.Fprintln(stderr, w.Error()+" (warning)")
 	}
@@ -107,28 +108,28 @@ func runConfigured(ctx context.Context, file string, check bool, stdout, stderr 
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	x := &extras{logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.logLevel}))}
-	if s.teams.monitors != nil && !check {
-		store, err := boltstore.Open(s.teams.monitors.storeFile, nil)
+	x := &service.Extras{Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.LogLevel}))}
+	if s.Teams.Pool != nil && !check {
+		store, err := boltstore.Open(s.Teams.Pool.StoreFile, nil)
 		if err != nil {
 			fmt.Fprintf(stderr, "%s: teams.store: %v\n", file, err)
 			return exitFailed
 		}
 		defer func() { _ = store.Close() }() // every write has reached the disk
-		x.store = store
+		x.Store = store
 	}
-	i, err := assemble(s, x)
+	assembled, err := service.Assemble(s, x)
 	if err != nil {
-		for _, err := range unjoin(err) {
-			fmt.Fprintf(stderr, "%s: %s\n", file, plain(err))
+		for _, err := range service.Unjoin(err) {
+			fmt.Fprintf(stderr, "%s: %s\n", file, service.Plain(err))
 		}
 		return exitUsage
 	}
 	if check {
-		fmt.Fprintf(stdout, "%s is in order: %s, %s\n", file, s.bridge.Direction, s.describe())
+		fmt.Fprintf(stdout, "%s is in order: %s, %s\n", file, s.Bridge.Direction, describe(s))
 		return 0
 	}
-	if err := i.Run(ctx); err != nil {
+	if err := assembled.Run(ctx); err != nil {
 		fmt.Fprintln(stderr, "bridge: "+err.Error())
 		return exitFailed
 	}
@@ -136,11 +137,11 @@ func runConfigured(ctx context.Context, file string, check bool, stdout, stderr 
 }
 
 // describe says how changes reach the bridge.
-func (s *settings) describe() string {
+func describe(s *service.Settings) string {
 	switch {
-	case s.publicURL == "":
+	case s.PublicURL == "":
 		return "without notifications"
-	case s.teams.monitors == nil:
+	case s.Teams.Pool == nil:
 		return "notifications of CloudLink, Teams read in bulk"
 	default:
 		return "notifications of both sides"

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"bytes"
@@ -7,61 +7,34 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
-	"net/netip"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/presencebridge/presencebridge/presence"
 )
-
-// mistake is one thing that is wrong with a configuration file, or doubtful.
-type mistake struct {
-	file string
-	line int
-	key  string
-	text string
-}
-
-// Error returns "bridge.yaml:12: teams.secret: what is wrong: what to do".
-func (m *mistake) Error() string {
-	s := m.file
-	if m.line > 0 {
-		s += ":" + strconv.Itoa(m.line)
-	}
-	if m.key != "" {
-		s += ": " + m.key
-	}
-	return s + ": " + m.text
-}
 
 // document reads a YAML file key by key and gathers everything that is wrong
 // with it, so that all of it is reported at once.
 type document struct {
 	file     string
 	lookup   func(name string) (string, bool) // an environment variable
-	mistakes []*mistake
-	warnings []*mistake
+	mistakes []*Mistake
+	warnings []*Mistake
 }
 
 func (d *document) fail(line int, key, format string, args ...any) {
-	d.mistakes = append(d.mistakes, &mistake{d.file, line, key, fmt.Sprintf(format, args...)})
+	d.mistakes = append(d.mistakes, &Mistake{d.file, line, key, fmt.Sprintf(format, args...)})
 }
 
 func (d *document) warn(line int, key, format string, args ...any) {
-	d.warnings = append(d.warnings, &mistake{d.file, line, key, fmt.Sprintf(format, args...)})
+	d.warnings = append(d.warnings, &Mistake{d.file, line, key, fmt.Sprintf(format, args...)})
 }
 
 // err joins the mistakes in the order of their lines.
 func (d *document) err() error {
-	byLine := func(a, b *mistake) int { return cmp.Compare(a.line, b.line) }
+	byLine := func(a, b *Mistake) int { return cmp.Compare(a.Line, b.Line) }
 	slices.SortStableFunc(d.mistakes, byLine)
 	slices.SortStableFunc(d.warnings, byLine)
 	faults := make([]error, len(d.mistakes))
@@ -316,169 +289,6 @@ func (s *section) list(name string) []string {
 		values = append(values, strings.TrimSpace(item.Value))
 	}
 	return values
-}
-
-// file returns a path; one that is not absolute starts at the configuration
-// file's own folder.
-func (s *section) file(name string) string {
-	path := s.text(name)
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(filepath.Dir(s.doc.file), path)
-}
-
-// contents reads the file that a key names.
-func (s *section) contents(name string) []byte {
-	path := s.file(name)
-	if path == "" {
-		return nil
-	}
-	data, err := readBounded(path)
-	if err != nil {
-		s.fail(name, "%v: correct the path or the file's permissions", err)
-	}
-	return data
-}
-
-// maxFile bounds every file that a configuration names.
-const maxFile = 1 << 20
-
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		// To open a pipe or a terminal could take for ever.
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
-	}
-	return data, err
-}
-
-// secret returns the secret that a key tells the place of.
-func (s *section) secret(name string) presence.Secret {
-	f, ok := s.take(name)
-	if !ok {
-		return presence.Secret{}
-	}
-	if f.node.Kind == yaml.ScalarNode {
-		// The value is not repeated: it may be the secret itself.
-		s.fail(name, "a secret does not stand here by itself: write {env: NAME} for an environment variable, or {file: PATH}")
-		return presence.Secret{}
-	}
-	place := s.doc.section(s.path(name), f.node)
-	place.line = f.line
-	if !place.present {
-		return presence.Secret{}
-	}
-	variable, value := place.text("env"), place.text("value")
-	path := place.file("file")
-	given := 0
-	for _, v := range []string{variable, path, value} {
-		if v != "" {
-			given++
-		}
-	}
-	place.close()
-	if given != 1 {
-		s.fail(name, "give one place for the secret: env, file or value")
-		return presence.Secret{}
-	}
-	switch {
-	case variable != "":
-		found, _ := s.doc.lookup(variable)
-		if found = strings.TrimSpace(found); found == "" {
-			s.fail(name, "environment variable %s is empty: set it or use file", shown(variable))
-		}
-		return presence.NewSecret(found)
-	case path != "":
-		found := strings.TrimSpace(string(place.contents("file")))
-		if found == "" && !s.doc.failed(place.path("file")) {
-			s.fail(name, "file %s is empty: put the secret into it, alone", shown(path))
-		}
-		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
-			s.doc.warn(f.line, s.path(name), "every account of this machine can read %s: chmod 600", shown(path))
-		}
-		return presence.NewSecret(found)
-	default:
-		s.doc.warn(f.line, s.path(name), "the secret stands in this file: prefer env or file, and keep the file from others")
-		return presence.NewSecret(value)
-	}
-}
-
-func (d *document) failed(key string) bool {
-	return slices.ContainsFunc(d.mistakes, func(m *mistake) bool { return m.key == key })
-}
-
-// requiredSecret is secret that must be there.
-func (s *section) requiredSecret(name, hint string) presence.Secret {
-	if !s.has(name) {
-		s.fail(name, "is missing: %s", hint)
-	}
-	return s.secret(name)
-}
-
-// url returns a URL without query, https unless it leads to this machine.
-func (s *section) url(name string) string {
-	value := s.text(name)
-	if value == "" {
-		return ""
-	}
-	u, err := url.Parse(value)
-	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http"):
-		s.fail(name, "this is not a base URL: write it like https://presence.example.com, without user, query and fragment")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		s.fail(name, "%s is not https, which only this machine's own addresses may do without: use https", shown(value))
-	}
-	return strings.TrimRight(value, "/")
-}
-
-// address returns a host and port to listen on.
-func (s *section) address(name string) string {
-	value := s.text(name)
-	if value == "" {
-		return ""
-	}
-	if _, port, err := net.SplitHostPort(value); err != nil || !validPort(port) {
-		s.fail(name, "%s is not an address to listen on: write it like 127.0.0.1:8080 or :8080", quote(value))
-	}
-	return value
-}
-
-func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && strconv.FormatUint(n, 10) == port
-}
-
-// sameAddress reports whether one of the two listeners would find its port
-// taken by the other.
-func sameAddress(listen, status string) bool {
-	host, port, err := net.SplitHostPort(listen)
-	other, otherPort, otherErr := net.SplitHostPort(status)
-	if err != nil || otherErr != nil || port != otherPort || port == "0" {
-		return false
-	}
-	address, err := netip.ParseAddr(host)
-	return host == "" || host == other || err == nil && address.IsUnspecified()
-}
-
-// loopback reports whether host is this machine itself.
-func loopback(host string) bool {
-	if address, err := netip.ParseAddr(host); err == nil {
-		return address.IsLoopback()
-	}
-	return strings.EqualFold(host, "localhost")
 }
 
 // close reports the keys that nothing has asked for.

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"fmt"
@@ -42,6 +42,9 @@ micollab:
   password_set: true
 `
 
+// sampleFile lies with the program that runs with it.
+const sampleFile = "../../bridge/bridge.sample.yaml"
+
 // storeKey is a key as openssl writes it.
 const storeKey = "3q2+7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc="
 
@@ -61,22 +64,22 @@ func filled(name string) (string, bool) {
 }
 
 func TestCompleteConfiguration(t *testing.T) {
-	s, warnings, err := load("bridge.yaml", []byte(complete), environment)
+	s, warnings, err := Load("bridge.yaml", []byte(complete), environment)
 	require.NoError(t, err)
 	assert.Empty(t, warnings)
-	assert.Equal(t, presencebridge.Bidirectional, s.bridge.Direction)
-	assert.Equal(t, graph.Global(), s.teams.cloud)
-	assert.Equal(t, "s3cret-teams", s.teams.secret.Reveal())
-	require.Len(t, s.teams.monitors.monitors, 1)
-	assert.Equal(t, "monitor@example.com", s.teams.monitors.monitors[0].principalName)
-	assert.Equal(t, "s3cret-monitor", s.teams.monitors.monitors[0].clientSecret.Reveal())
-	assert.Equal(t, "monitors.db", s.teams.monitors.storeFile)
-	assert.Equal(t, storeKey, s.teams.monitors.storeKey.Reveal())
-	assert.Equal(t, "s3cret-teams", s.teams.monitors.pool.FeatureSecret.Reveal(), "its end is watched too")
-	assert.False(t, s.teams.monitors.encrypted)
-	assert.Equal(t, "s3cret-cloudlink", s.cloudlink.secret.Reveal())
-	assert.Equal(t, presence.MiVoiceBusiness, s.cloudlink.pbx)
-	_, err = assemble(s, &extras{})
+	assert.Equal(t, presencebridge.Bidirectional, s.Bridge.Direction)
+	assert.Equal(t, graph.Global(), s.Teams.Cloud)
+	assert.Equal(t, "s3cret-teams", s.Teams.Secret.Reveal())
+	require.Len(t, s.Teams.Pool.Monitors, 1)
+	assert.Equal(t, "monitor@example.com", s.Teams.Pool.Monitors[0].PrincipalName)
+	assert.Equal(t, "s3cret-monitor", s.Teams.Pool.Monitors[0].ClientSecret.Reveal())
+	assert.Equal(t, "monitors.db", s.Teams.Pool.StoreFile)
+	assert.Equal(t, storeKey, s.Teams.Pool.StoreKey.Reveal())
+	assert.Equal(t, "s3cret-teams", s.Teams.Pool.Options.FeatureSecret.Reveal(), "its end is watched too")
+	assert.False(t, s.Teams.Pool.Encrypted)
+	assert.Equal(t, "s3cret-cloudlink", s.CloudLink.Secret.Reveal())
+	assert.Equal(t, presence.MiVoiceBusiness, s.CloudLink.PBX)
+	_, err = Assemble(s, &Extras{})
 	require.NoError(t, err)
 }
 
@@ -206,7 +209,7 @@ func TestEveryMistakeHasItsLineAndRemedy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Contains(t, complete, test.old)
-			_, _, err := load("bridge.yaml", []byte(strings.Replace(complete, test.old, test.new, 1)), environment)
+			_, _, err := Load("bridge.yaml", []byte(strings.Replace(complete, test.old, test.new, 1)), environment)
 			require.Error(t, err)
 			assert.Contains(t, "\n"+err.Error(), "\n"+test.want)
 			assert.NotContains(t, err.Error(), "hunter2", "a secret is not repeated")
@@ -223,9 +226,9 @@ func emptyFile(t *testing.T) string {
 
 func TestAllMistakesAreReportedAtOnceInOrder(t *testing.T) {
 	text := strings.NewReplacer("TEAMS_SECRET", "X", "CLOUDLINK_SECRET", "Y", "region: eu", "regoin: eu", "9.8 SP1", "9.7", "direction: bid", "direktion: bid").Replace(complete)
-	_, _, err := load("bridge.yaml", []byte(text), environment)
+	_, _, err := Load("bridge.yaml", []byte(text), environment)
 	var lines []string
-	for _, err := range unjoin(err) {
+	for _, err := range Unjoin(err) {
 		lines = append(lines, strings.SplitN(err.Error(), ": ", 2)[0])
 	}
 	assert.Equal(t, []string{"bridge.yaml:1", "bridge.yaml:8", "bridge.yaml:13", "bridge.yaml:17", "bridge.yaml:20"}, lines)
@@ -239,7 +242,7 @@ func TestEmptyConfiguration(t *testing.T) {
 		"name: x":     "bridge.yaml:1: teams: this section is missing: it says how the bridge reaches Microsoft Graph; see bridge.sample.yaml",
 		"teams: null": "bridge.yaml:1: cloudlink: this section is missing: it says how the bridge reaches Mitel CloudLink; see bridge.sample.yaml",
 	} {
-		_, _, err := load("bridge.yaml", []byte(text), environment)
+		_, _, err := Load("bridge.yaml", []byte(text), environment)
 		assert.ErrorContains(t, err, want, "%q", text)
 	}
 }
@@ -249,10 +252,10 @@ func TestWarnings(t *testing.T) {
 	require.NoError(t, os.WriteFile(open, []byte("from a file\n"), 0o600))
 	require.NoError(t, os.Chmod(open, 0o644))
 	text := strings.NewReplacer("{env: TEAMS_SECRET}", "{value: plain}", "{env: CLOUDLINK_SECRET}", "{file: "+open+"}").Replace(complete)
-	s, warnings, err := load("bridge.yaml", []byte(text), environment)
+	s, warnings, err := Load("bridge.yaml", []byte(text), environment)
 	require.NoError(t, err)
-	assert.Equal(t, "plain", s.teams.secret.Reveal())
-	assert.Equal(t, "from a file", s.cloudlink.secret.Reveal())
+	assert.Equal(t, "plain", s.Teams.Secret.Reveal())
+	assert.Equal(t, "from a file", s.CloudLink.Secret.Reveal())
 	var lines []string
 	for _, w := range warnings {
 		lines = append(lines, w.Error())
@@ -264,89 +267,72 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestNationalCloudHasNoNotifications(t *testing.T) {
-	s, warnings, err := load("bridge.yaml", []byte(strings.Replace(complete, "teams:\n", "teams:\n  cloud: dod\n", 1)), environment)
+	s, warnings, err := Load("bridge.yaml", []byte(strings.Replace(complete, "teams:\n", "teams:\n  cloud: dod\n", 1)), environment)
 	require.NoError(t, err)
-	assert.Equal(t, graph.USGovernmentDoD(), s.teams.cloud)
+	assert.Equal(t, graph.USGovernmentDoD(), s.Teams.Cloud)
 	require.Len(t, warnings, 1)
 	assert.Contains(t, warnings[0].Error(), "the monitors stay idle and presence is read in bulk")
 }
 
 func TestSampleIsInOrder(t *testing.T) {
-	text, err := os.ReadFile("bridge.sample.yaml")
+	text, err := os.ReadFile(sampleFile)
 	require.NoError(t, err)
-	s, warnings, err := load("bridge.sample.yaml", text, filled)
+	s, warnings, err := Load(sampleFile, text, filled)
 	require.NoError(t, err)
 	assert.Empty(t, warnings)
-	_, err = assemble(s, &extras{})
+	_, err = Assemble(s, &Extras{})
 	require.NoError(t, err)
 
-	assert.Equal(t, 10*time.Minute, s.bridge.SessionLifetime)
-	assert.Equal(t, presence.MiVoiceOffice400, s.cloudlink.sites["branch-office"])
-	assert.Equal(t, []string{"support"}, s.groups["ann@example.com"])
-	support := s.bridge.Mapping.For(presence.User{Email: "ann@example.com", Groups: s.groups["ann@example.com"]})
+	assert.Equal(t, 10*time.Minute, s.Bridge.SessionLifetime)
+	assert.Equal(t, presence.MiVoiceOffice400, s.CloudLink.Sites["branch-office"])
+	assert.Equal(t, []string{"support"}, s.Groups["ann@example.com"])
+	support := s.Bridge.Mapping.For(presence.User{Email: "ann@example.com", Groups: s.Groups["ann@example.com"]})
 	status, _ := support.Status(presence.Presence{Availability: presence.Away, Activity: presence.ActivityAway})
 	assert.Equal(t, presence.StatusBeRightBack, status)
-	_, effect := s.bridge.Mapping.For(presence.User{Email: "chief@example.com"}).Session(presence.Line{State: presence.LineIdle, DoNotDisturb: true})
+	_, effect := s.Bridge.Mapping.For(presence.User{Email: "chief@example.com"}).Session(presence.Line{State: presence.LineIdle, DoNotDisturb: true})
 	assert.Equal(t, presence.Clear, effect)
-	session, _ := s.bridge.Mapping.For(presence.User{}).Session(presence.Line{State: presence.LineRinging})
+	session, _ := s.Bridge.Mapping.For(presence.User{}).Session(presence.Line{State: presence.LineRinging})
 	assert.Equal(t, "Busy/InACall", session.String())
-}
-
-func TestSampleWithoutVariablesNamesEachOfThem(t *testing.T) {
-	names := []string{"BRIDGE_TEAMS_SECRET", "BRIDGE_MONITOR_1_SECRET", "BRIDGE_MONITOR_2_SECRET", "BRIDGE_STORE_KEY", "BRIDGE_CLOUDLINK_SECRET"}
-	for _, name := range names {
-		t.Setenv(name, "")
-	}
-	var out, errs buffer
-	assert.Equal(t, exitUsage, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
-	for _, name := range names {
-		assert.Contains(t, errs.String(), "environment variable "+name+" is empty: set it or use file")
-		value, _ := filled(name)
-		t.Setenv(name, value)
-	}
-	assert.Zero(t, run(t.Context(), []string{"-config", "bridge.sample.yaml", "-check"}, &out, &errs))
-	assert.Equal(t, "bridge.sample.yaml is in order: bidirectional, notifications of both sides\n", out.String())
-	assert.NoFileExists(t, "monitors.db", "a check makes no store")
 }
 
 func TestCertificateConfiguration(t *testing.T) {
 	certificate, key := newCertificate(t)
 	text := strings.Replace(complete, "  secret: {env: TEAMS_SECRET}\n", "  certificate: {file: "+certificate+", key_file: "+key+"}\n", 1)
-	s, _, err := load("bridge.yaml", []byte(text), environment)
+	s, _, err := Load("bridge.yaml", []byte(text), environment)
 	require.NoError(t, err)
-	assert.NotNil(t, s.teams.certificate)
-	_, err = assemble(s, &extras{})
+	assert.NotNil(t, s.Teams.Certificate)
+	_, err = Assemble(s, &Extras{})
 	require.NoError(t, err)
 
-	_, _, err = load("bridge.yaml", []byte(strings.Replace(text, key, certificate, 1)), environment)
+	_, _, err = Load("bridge.yaml", []byte(strings.Replace(text, key, certificate, 1)), environment)
 	require.ErrorContains(t, err, "bridge.yaml:8: teams.certificate.file: certificate and key do not belong together")
 }
 
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(complete))
-	sample, err := os.ReadFile("bridge.sample.yaml")
+	sample, err := os.ReadFile(sampleFile)
 	require.NoError(f, err)
 	f.Add(sample)
 	for _, text := range []string{"", "a", "- b", "teams: &a {monitors: [*a]}", "teams: {monitors: [a, {b: c}, [d]]}", "<<: {a: b}", "? [a, b]\n: c", "a: !!binary x", "mapping: {text: \"phone idle -> clear\\nx\"}", "teams: {secret: {env: [x]}}", "%YAML 1.2\n---\na: b\n---\nc: d"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, _, err := load("fuzz.yaml", text, filled)
+		s, _, err := Load("fuzz.yaml", text, filled)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "s3cret-value")
-			for _, err := range unjoin(err) {
+			for _, err := range Unjoin(err) {
 				assert.True(t, strings.HasPrefix(err.Error(), "fuzz.yaml"), err.Error())
 			}
 			return
 		}
-		assert.NotNil(t, s.bridge.Mapping)
+		assert.NotNil(t, s.Bridge.Mapping)
 	})
 }
 
 // TestSampleNamesTheDelegatedPermissions: Entra refuses a sign-in that asks for
 // more than was consented to.
 func TestSampleNamesTheDelegatedPermissions(t *testing.T) {
-	sample, err := os.ReadFile("bridge.sample.yaml")
+	sample, err := os.ReadFile(sampleFile)
 	require.NoError(t, err)
 	_, list, found := strings.Cut(string(sample), "an asterisk:\n")
 	require.True(t, found)

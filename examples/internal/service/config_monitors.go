@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"strings"
@@ -9,37 +9,18 @@ import (
 	"github.com/presencebridge/presencebridge/presence"
 )
 
-// monitorsSettings are the presence monitors and what keeps them.
-type monitorsSettings struct {
-	// monitors are those of the configuration. The store may know more.
-	monitors []monitorSettings
-	// storeFile is where the pool keeps what it must not forget, and storeKey
-	// what seals the secrets in it; formerKey opens those of before.
-	storeFile           string
-	storeKey, formerKey presence.Secret
-	// encrypted: notifications bring the presence itself, encrypted.
-	encrypted bool
-	// pool are the spares and, for the demonstration, the times.
-	pool monitor.PoolOptions
-}
-
-type monitorSettings struct {
-	principalName string
-	clientSecret  presence.Secret
-}
-
 // readMonitors reads the part of the section teams that is about monitors.
-func (s *settings) readMonitors(in *section) {
+func (s *Settings) readMonitors(in *section) {
 	if in.has("monitor") {
 		in.fail("monitor", "this key is not used: write monitors, a list with principal_name and client_secret of each, with store and store_key beside it; "+
 			"refresh tokens are kept in the store, so each monitor has to sign in once")
 	}
 	in.asked = append(in.asked, "monitor")
-	m := &monitorsSettings{
-		storeFile: in.file("store"), storeKey: in.secret("store_key"), formerKey: in.secret("former_store_key"), encrypted: in.flag("encrypted_notifications"),
-		pool: monitor.PoolOptions{
+	m := &PoolSettings{
+		StoreFile: in.file("store"), StoreKey: in.secret("store_key"), FormerKey: in.secret("former_store_key"), Encrypted: in.flag("encrypted_notifications"),
+		Options: monitor.PoolOptions{
 			AcceptApplication: in.flag("accept_application"),
-			Spares:            in.count("spares"), SecretDescription: in.text("secret_description"), FeatureSecret: s.teams.secret,
+			Spares:            in.count("spares"), SecretDescription: in.text("secret_description"), FeatureSecret: s.Teams.Secret,
 		},
 	}
 	m.read(in.subs("monitors"))
@@ -51,33 +32,33 @@ func (s *settings) readMonitors(in *section) {
 			}
 		}
 		return
-	case m.storeFile == "":
+	case m.StoreFile == "":
 		in.fail("store", "is missing: name a file, such as monitors.db, in which the sign-ins of the monitors are kept")
 	}
-	s.teams.monitors = m
+	s.Teams.Pool = m
 	if !in.has("store_key") {
 		in.fail("store_key", "is missing: the store holds secrets, and this key seals them: make one with openssl rand -base64 32, keep it apart from the store, and write {env: NAME} or {file: PATH}")
-	} else if _, err := m.sealer(); err != nil && !m.storeKey.IsZero() {
-		in.fail("store_key", "%s", plain(err))
+	} else if _, err := m.sealer(); err != nil && !m.StoreKey.IsZero() {
+		in.fail("store_key", "%s", Plain(err))
 	}
-	if s.publicURL == "" {
+	if s.PublicURL == "" {
 		in.fail("monitors", "monitors need public_url, where Microsoft Graph delivers its notifications: set public_url, or remove monitors and store")
 	}
-	if !s.teams.cloud.Notifications {
+	if !s.Teams.Cloud.Notifications {
 		in.doc.warn(in.line, in.path("monitors"), "this cloud has no presence notifications: the monitors stay idle and presence is read in bulk")
 	}
 }
 
 // sealer seals what is secret in the store.
-func (m *monitorsSettings) sealer() (*monitor.Sealer, error) {
+func (m *PoolSettings) sealer() (*monitor.Sealer, error) {
 	opts := &monitor.SealerOptions{}
-	if !m.formerKey.IsZero() {
-		opts.Former = []presence.Secret{m.formerKey}
+	if !m.FormerKey.IsZero() {
+		opts.Former = []presence.Secret{m.FormerKey}
 	}
-	return monitor.NewSealer(m.storeKey, opts)
+	return monitor.NewSealer(m.StoreKey, opts)
 }
 
-func (m *monitorsSettings) read(list []*section) {
+func (m *PoolSettings) read(list []*section) {
 	given := map[string]bool{}
 	for _, in := range list {
 		name := in.required("principal_name", "it is the user principal name of the presence monitor, an ordinary Entra account")
@@ -92,7 +73,7 @@ func (m *monitorsSettings) read(list []*section) {
 		}
 		secret := in.requiredSecret("client_secret", "it is a client secret of the application that is this monitor's own: write {env: NAME} or {file: PATH} for its Value")
 		in.close()
-		m.monitors = append(m.monitors, monitorSettings{name, secret})
+		m.Monitors = append(m.Monitors, MonitorSettings{PrincipalName: name, ClientSecret: secret})
 	}
 }
 

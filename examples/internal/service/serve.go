@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -14,27 +14,27 @@ import (
 // up: the bridge's Teams sessions are cleared and its subscriptions at CloudLink
 // deleted. Those at Microsoft Graph are left, and adopted by the next start. It
 // returns nil after an orderly stop.
-func (i *integration) Run(ctx context.Context) error {
-	defer i.http.CloseIdleConnections()
-	servers, err := i.listen(ctx)
+func (s *Service) Run(ctx context.Context) error {
+	defer s.HTTP.CloseIdleConnections()
+	servers, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
 	// The servers outlive the workers, because whoever is unsubscribed may
 	// still be delivering.
 	serving := newCrew(context.WithoutCancel(ctx))
-	for _, s := range servers {
-		serving.start(s.serve)
+	for _, l := range servers {
+		serving.start(l.serve)
 	}
 	working := newCrew(ctx)
 	// A server that fails ends everything.
 	unlink := context.AfterFunc(serving.ctx, working.cancel)
-	working.start(i.bridge.Run)
-	if i.watcher != nil {
-		working.start(i.watcher.Run)
+	working.start(s.Bridge.Run)
+	if s.Watcher != nil {
+		working.start(s.Watcher.Run)
 	}
-	if i.monitors != nil {
-		working.start(i.monitors.Run)
+	if s.monitors != nil {
+		working.start(s.monitors.Run)
 	}
 	workErr := working.wait()
 	unlink()
@@ -117,7 +117,7 @@ func (l *listener) closeUnused() {
 
 // listen opens every socket before anything else happens: Microsoft Graph calls
 // back while a subscription is being made.
-func (i *integration) listen(ctx context.Context) ([]*listener, error) {
+func (s *Service) listen(ctx context.Context) ([]*listener, error) {
 	var all []*listener
 	add := func(what, address string, socket net.Listener, handler http.Handler) error {
 		if socket == nil && address == "" {
@@ -129,13 +129,13 @@ func (i *integration) listen(ctx context.Context) ([]*listener, error) {
 				return fmt.Errorf("cannot listen for %s: %w: is another bridge running? change the address", what, err)
 			}
 		}
-		i.logger.InfoContext(ctx, "listening", "for", what, "address", socket.Addr().String())
+		s.logger.InfoContext(ctx, "listening", "for", what, "address", socket.Addr().String())
 		all = append(all, newListener(what, socket, handler))
 		return nil
 	}
-	err := add("notifications", i.settings.listen, i.settings.listener, i.public())
+	err := add("notifications", s.Settings.Listen, s.Settings.Listener, s.public())
 	if err == nil {
-		err = add("the status page", i.settings.status, i.settings.statusListener, i.status())
+		err = add("the status page", s.Settings.Status, s.Settings.StatusListener, s.status())
 	}
 	if err != nil {
 		for _, l := range all {

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 // bridge works from bulk reads.
 type monitors struct {
 	pool     *monitor.Pool
-	settings *monitorsSettings
+	settings *PoolSettings
 	store    monitor.Store
 	logger   *slog.Logger
 	// application is that of the configuration.
@@ -60,7 +60,7 @@ func (m *monitors) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(change.Monitors) > 0 && !m.settings.pool.AcceptApplication {
+	if len(change.Monitors) > 0 && !m.settings.Options.AcceptApplication {
 		return fmt.Errorf("%w: correct tenant_id or client_id, or accept that by accept_application: true", &monitor.ApplicationError{Change: change})
 	}
 	_, err = m.pool.SetApplication(ctx, m.application)
@@ -104,16 +104,16 @@ func (m *monitors) administer(ctx context.Context) error {
 // once; the next start tries again what Entra has refused.
 func (m *monitors) enter(ctx context.Context) {
 	known := m.pool.Snapshot()
-	for _, configured := range m.settings.monitors {
-		name := configured.principalName
+	for _, configured := range m.settings.Monitors {
+		name := configured.PrincipalName
 		taken, err := m.taken(ctx, configured)
 		_, exists := known.Monitor(name)
 		switch {
 		case err != nil:
 		case !exists:
-			err = m.pool.Add(ctx, name, configured.clientSecret)
+			err = m.pool.Add(ctx, name, configured.ClientSecret)
 		case !taken:
-			err = m.pool.Renew(ctx, name, configured.clientSecret)
+			err = m.pool.Renew(ctx, name, configured.ClientSecret)
 		default:
 			continue
 		}
@@ -135,8 +135,8 @@ func (m *monitors) enter(ctx context.Context) {
 }
 
 func (m *monitors) configured(principalName string) bool {
-	return slices.ContainsFunc(m.settings.monitors, func(c monitorSettings) bool {
-		return presence.NormalizeEmail(c.principalName) == presence.NormalizeEmail(principalName)
+	return slices.ContainsFunc(m.settings.Monitors, func(c MonitorSettings) bool {
+		return presence.NormalizeEmail(c.PrincipalName) == presence.NormalizeEmail(principalName)
 	})
 }
 
@@ -158,17 +158,17 @@ func takenValue(clientSecret presence.Secret) []byte {
 
 // taken reports whether the client secret is the one that was last taken from the
 // configuration.
-func (m *monitors) taken(ctx context.Context, configured monitorSettings) (bool, error) {
-	entries, err := m.store.List(ctx, takenKey(configured.principalName))
+func (m *monitors) taken(ctx context.Context, configured MonitorSettings) (bool, error) {
+	entries, err := m.store.List(ctx, takenKey(configured.PrincipalName))
 	if err != nil || len(entries) == 0 {
 		return false, err
 	}
-	return bytes.Equal(entries[0].Value, takenValue(configured.clientSecret)), nil
+	return bytes.Equal(entries[0].Value, takenValue(configured.ClientSecret)), nil
 }
 
 // take notes that the client secret was taken.
-func (m *monitors) take(ctx context.Context, configured monitorSettings) error {
-	key := takenKey(configured.principalName)
+func (m *monitors) take(ctx context.Context, configured MonitorSettings) error {
+	key := takenKey(configured.PrincipalName)
 	entries, err := m.store.List(ctx, key)
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func (m *monitors) take(ctx context.Context, configured monitorSettings) error {
 	if len(entries) > 0 {
 		revision = entries[0].Revision
 	}
-	_, err = m.store.Put(ctx, key, takenValue(configured.clientSecret), revision)
+	_, err = m.store.Put(ctx, key, takenValue(configured.ClientSecret), revision)
 	return err
 }
 
@@ -185,8 +185,8 @@ func (m *monitors) take(ctx context.Context, configured monitorSettings) error {
 // nor in the pool any more.
 func (m *monitors) forget(ctx context.Context) error {
 	wanted := map[string]bool{}
-	for _, configured := range m.settings.monitors {
-		wanted[takenKey(configured.principalName)] = true
+	for _, configured := range m.settings.Monitors {
+		wanted[takenKey(configured.PrincipalName)] = true
 	}
 	for _, s := range m.pool.Snapshot().Monitors {
 		wanted[takenKey(s.PrincipalName)] = true

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"encoding/json"
@@ -75,13 +75,18 @@ type writesPage struct {
 	Last     []presencebridge.Write `json:"last"`
 }
 
-// status serves the status page. It answers requests to this machine's own
+// status serves the status page and what the program adds to it. It answers requests to this machine's own
 // names only, so that a web page of somebody else cannot read it through the
 // browser of someone who sits here.
-func (i *integration) status() http.Handler {
+func (s *Service) status() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, i.statusPage()) })
-	mux.HandleFunc("GET /explain", i.explain)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.statusPage()) })
+	mux.HandleFunc("GET /explain", s.explain)
+	if s.more != nil {
+		for pattern, handler := range s.more(s) {
+			mux.Handle(pattern, handler)
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
@@ -108,15 +113,15 @@ func answer(w http.ResponseWriter, status int, body any) {
 
 // explain answers why a person shows what they show, as JSON or, with
 // format=text, as a few lines to read.
-func (i *integration) explain(w http.ResponseWriter, r *http.Request) {
+func (s *Service) explain(w http.ResponseWriter, r *http.Request) {
 	user := r.URL.Query().Get("user")
 	if user == "" {
 		answer(w, http.StatusBadRequest, map[string]string{"error": "say who: /explain?user=ada@example.com, or an Entra object id"})
 		return
 	}
-	e, err := i.bridge.Explain(user)
+	e, err := s.Bridge.Explain(user)
 	if err != nil {
-		answer(w, http.StatusNotFound, map[string]string{"error": plain(err)})
+		answer(w, http.StatusNotFound, map[string]string{"error": Plain(err)})
 		return
 	}
 	if r.URL.Query().Get("format") == "text" {
@@ -127,21 +132,21 @@ func (i *integration) explain(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, e)
 }
 
-func (i *integration) statusPage() statusPage {
-	b := i.bridge
+func (s *Service) statusPage() statusPage {
+	b := s.Bridge
 	p := statusPage{
-		Name: i.settings.bridge.Name, Time: time.Now(), Direction: b.Direction(), DryRun: i.settings.bridge.DryRun,
-		Health: b.Health(), Roster: newRosterPage(b.Roster(), b.Overflow()), Writes: i.counts.page(),
+		Name: s.Settings.Bridge.Name, Time: time.Now(), Direction: b.Direction(), DryRun: s.Settings.Bridge.DryRun,
+		Health: b.Health(), Roster: newRosterPage(b.Roster(), b.Overflow()), Writes: s.counts.page(),
 	}
-	notifications, webhook := i.notifications.Stats(), i.webhook.Stats()
+	notifications, webhook := s.Notifications.Stats(), s.Webhook.Stats()
 	p.Teams = teamsTraffic{notifications.Delivered, notifications.Lifecycle, notifications.Validations, notifications.Refused, notifications.LastDelivery}
 	p.CloudLink = cloudLinkTraffic{webhook.Delivered, webhook.Refused, webhook.LastDelivered}
-	if i.monitors != nil {
-		p.Monitors = newMonitorsPage(i.monitors.pool.Snapshot(), p.Roster.Users)
+	if s.Pool != nil {
+		p.Monitors = newMonitorsPage(s.Pool.Snapshot(), p.Roster.Users)
 	}
-	if i.watcher != nil {
-		s := i.watcher.Snapshot()
-		p.Watcher = &watcherPage{s.State, s.Subscriptions, s.LastEvent, s.Failures, errorText(s.LastError), s.NextAction}
+	if s.Watcher != nil {
+		w := s.Watcher.Snapshot()
+		p.Watcher = &watcherPage{w.State, w.Subscriptions, w.LastEvent, w.Failures, errorText(w.LastError), w.NextAction}
 	}
 	return p
 }

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"errors"
@@ -11,16 +11,16 @@ import (
 
 // readMapping reads the layers of the mapping table: everyone's, the groups'
 // and single persons'.
-func (s *settings) readMapping(in *section) {
+func (s *Settings) readMapping(in *section) {
 	layers := &presence.Layers{Everyone: readRules(in), Groups: map[string]presence.Rules{}, Users: map[string]presence.Rules{}}
-	s.groups = map[string][]string{}
+	s.Groups = map[string][]string{}
 	groups := in.sub("groups")
 	for _, name := range groups.names() {
 		group := groups.sub(name)
 		layers.Groups[name] = readRules(group)
 		for _, address := range group.list("members") {
 			key := presence.NormalizeEmail(address)
-			s.groups[key] = append(s.groups[key], name)
+			s.Groups[key] = append(s.Groups[key], name)
 		}
 		group.close()
 	}
@@ -32,10 +32,10 @@ func (s *settings) readMapping(in *section) {
 	}
 	in.close()
 	mapping, err := presence.NewMapping(layers)
-	for _, err := range unjoin(err) {
-		in.fail("", "%s", plain(err))
+	for _, err := range Unjoin(err) {
+		in.fail("", "%s", Plain(err))
 	}
-	s.bridge.Mapping = mapping
+	s.Bridge.Mapping = mapping
 }
 
 // readRules reads rules from a file or from the text in this file.
@@ -64,7 +64,7 @@ func readRules(in *section) presence.Rules {
 
 func syntaxErrors(err error) []*presence.SyntaxError {
 	var faults []*presence.SyntaxError
-	for _, e := range unjoin(err) {
+	for _, e := range Unjoin(err) {
 		var fault *presence.SyntaxError
 		if errors.As(e, &fault) {
 			faults = append(faults, fault)
