@@ -27,6 +27,7 @@
 // drops them in the double's place. [Server.SetDeliveryFault] does so with
 // deliveries. [Server.KillSubscription], [Server.ExpireTokens] and
 // [Server.RevokeRefreshTokens] take away what a client believes it has.
+// [Server.SetClockSkew] makes the server's clock wrong.
 //
 // # Time
 //

@@ -201,3 +201,20 @@ func TestConcurrentUse(t *testing.T) {
 		assert.Equal(f.t, f.History(), seen, "observers see every change, in order")
 	})
 }
+
+func TestClockThatIsWrong(t *testing.T) {
+	inBubble(t, cloudlinktest.Options{}, func(f *fixture) {
+		for _, skew := range []time.Duration{0, 10 * time.Minute, -time.Hour} {
+			time.Sleep(90 * time.Second)
+			f.SetClockSkew(skew)
+			want := time.Now().Add(skew).UTC().Format(http.TimeFormat)
+			for _, r := range []reply{
+				f.call("GET", "authentication", "/token", nil), f.callAs("", "GET", "admin", "/accounts", nil), f.call("GET", "media", "/nothing", nil),
+			} {
+				assert.Equal(f.t, []string{want}, r.header["Date"])
+			}
+		}
+		claims := claimsOf(f.t, f.clientToken("bridge", "client-secret"))
+		assert.EqualValues(f.t, time.Now().Unix(), claims["iat"], "nothing else is wrong")
+	})
+}

@@ -33,7 +33,8 @@
 // of one path. [Server.SetDeliveryFault] drops, doubles, delays and reorders
 // notifications. [Server.KillSubscription], [Server.ExpireSecret],
 // [Server.RevokeRefreshTokens] and [Server.RequestReauthorization] do what
-// happens to a tenant in years. [Server.Usage] proves that a client kept within
+// happens to a tenant in years. [Server.SetClockSkew] makes the server's clock
+// wrong. [Server.Usage] proves that a client kept within
 // the throttling budgets.
 //
 // # Time

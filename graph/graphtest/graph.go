@@ -181,7 +181,6 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request, escapedPath 
 	h.Set("request-id", requestID)
 	h.Set("client-request-id", clientRequestID)
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	status, body, fault := s.handleGraph(h, r, escapedPath)
 	if fault != nil {
 		status = fault.status

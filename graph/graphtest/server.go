@@ -316,6 +316,11 @@ func (s *Server) CertificateAuthority() []byte { return s.double.CertificateAuth
 // asked in the order in which they were added.
 func (s *Server) Control(times int, c Control) (remove func()) { return s.double.Control(times, c) }
 
+// SetClockSkew makes the clock that the server's answers show wrong: the header
+// Date of each differs from the time by d, positive being ahead. Nothing else
+// changes: tokens, times in bodies and Retry-After stay right.
+func (s *Server) SetClockSkew(d time.Duration) { s.double.SetClockSkew(d) }
+
 // ClearControls removes all controls.
 func (s *Server) ClearControls() { s.double.ClearControls() }
 

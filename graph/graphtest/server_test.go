@@ -212,3 +212,21 @@ func TestCloseEndsEverything(t *testing.T) {
 		w.teams(annID, presence.Busy, "")
 	})
 }
+
+func TestClockThatIsWrong(t *testing.T) {
+	inBubble(t, nil, func(w *world) {
+		token := w.appToken()
+		for _, skew := range []time.Duration{0, 10 * time.Minute, -time.Hour} {
+			time.Sleep(90 * time.Second)
+			w.SetClockSkew(skew)
+			want := time.Now().Add(skew).UTC().Format(http.TimeFormat)
+			for _, path := range []string{
+				"users/" + annID, "users/" + w.app.ClientID, w.LoginURL() + "/" + w.TenantID() + "/v2.0/.well-known/openid-configuration",
+			} {
+				assert.Equal(w, []string{want}, w.send(token, "GET", path, nil).header["Date"], path)
+			}
+		}
+		claims := claimsOf(w, w.appToken())
+		assert.EqualValues(w, time.Now().Unix(), claims["iat"], "nothing else is wrong")
+	})
+}

@@ -88,6 +88,7 @@ type Server struct {
 	mu       sync.Mutex
 	controls []*entry
 	requests []Request
+	skew     time.Duration // of the header Date
 }
 
 type entry struct {
@@ -193,6 +194,22 @@ func (s *Server) ClearControls() {
 	s.controls = nil
 }
 
+// SetClockSkew makes the header Date of every answer from now on differ from the
+// time by d: positive is ahead. Nothing else of the double changes.
+func (s *Server) SetClockSkew(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skew = d
+}
+
+// date returns what the double takes for the time, as a header has it.
+func (s *Server) date() string {
+	s.mu.Lock()
+	skew := s.skew
+	s.mu.Unlock()
+	return time.Now().Add(skew).UTC().Format(http.TimeFormat)
+}
+
 func (s *Server) sweep() {
 	kept := s.controls[:0:0]
 	for _, e := range s.controls {
@@ -246,7 +263,7 @@ func (s *Server) decide(r *http.Request, body []byte) *Reply {
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	record := Request{Time: time.Now(), Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header.Clone()}
-	sw := &statusWriter{ResponseWriter: w}
+	sw := &statusWriter{ResponseWriter: w, date: s.date}
 	defer func() {
 		record.Status = sw.status
 		s.record(record)
@@ -292,7 +309,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) pass(w *statusWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 }
 
@@ -305,21 +322,27 @@ func (s *Server) record(r Request) {
 	s.requests = append(s.requests, r)
 }
 
+// statusWriter notes the status, and dates the answer unless it has a Date: that
+// of package http would be the right time, and there is none without a listener.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	date   func() string
 }
 
 func (w *statusWriter) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
+		if w.Header()["Date"] == nil {
+			w.Header().Set("Date", w.date())
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *statusWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriter.Write(b)
 }

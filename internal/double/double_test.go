@@ -188,6 +188,39 @@ func TestDelayEndsWithTheClient(t *testing.T) {
 	})
 }
 
+func TestAnswersAreDated(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.Control(0, double.Match("", "/refused", answer(503)))
+		w.Control(0, double.Match("", "/own", double.Reply{Status: 200, Header: http.Header{"Date": {"Thu, 01 Jan 1970 00:00:00 GMT"}}}))
+		w.Control(0, double.Match("", "/late", double.Reply{Delay: time.Minute}))
+		date := func(path, body string) time.Time {
+			resp, err := w.Client().Post(w.URL+path, "text/plain", strings.NewReader(body))
+			require.NoError(w, err)
+			require.NoError(w, resp.Body.Close())
+			require.Len(w, resp.Header["Date"], 1)
+			at, err := http.ParseTime(resp.Header.Get("Date"))
+			require.NoError(w, err)
+			return at
+		}
+		now := func() time.Time { return time.Now().UTC().Truncate(time.Second) }
+		for _, skew := range []time.Duration{0, 7 * time.Minute, -time.Hour, 0} {
+			time.Sleep(24*time.Hour + 300*time.Millisecond)
+			w.SetClockSkew(skew)
+			// One with a body, one without, one of a control, one after a delay.
+			for _, path := range []string{"/echo", "/refused", "/late"} {
+				for _, body := range []string{"text", ""} {
+					at := date(path, body)
+					assert.Equal(w, now().Add(skew), at, "%s, %s", path, skew)
+				}
+			}
+			assert.Equal(w, int64(0), date("/own", "").Unix(), "a control's own date stays")
+			recorder := httptest.NewRecorder()
+			w.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/echo", nil))
+			assert.Equal(w, now().Add(skew).Format(http.TimeFormat), recorder.Header().Get("Date"), "behind another server too")
+		}
+	})
+}
+
 func TestRequestsAreRecorded(t *testing.T) {
 	inBubble(t, func(w *world) {
 		for _, body := range []string{"", "text", strings.Repeat("x", 4<<20+1)} {
