@@ -1,6 +1,7 @@
 package graphtest
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -61,16 +62,36 @@ type Application struct {
 	Secrets []Secret
 	// Certificates are those whose keys may sign client assertions.
 	Certificates []*x509.Certificate
-	// ApplicationPermissions are the app roles. Default, for nil: those of
-	// Mitel's administration guide. An empty slice is none.
+	// ApplicationPermissions are the app roles that are granted, once there is
+	// consent. Default, for nil: those of Mitel's administration guide. An empty
+	// slice is none.
 	ApplicationPermissions []string
-	// DelegatedPermissions are the scopes. Default, for nil: those of Mitel's
-	// administration guide. An empty slice is none.
+	// DelegatedPermissions are the scopes that are granted, once there is consent.
+	// Default, for nil: those of Mitel's administration guide. An empty slice is
+	// none.
 	DelegatedPermissions []string
-	// RedirectURIs are the reply addresses. As at Entra, the port of a loopback
-	// address is not compared. Default, for nil: Mitel's three, and
-	// /callback on http://localhost and http://127.0.0.1.
+	// DeclaredApplicationPermissions and DeclaredDelegatedPermissions are those
+	// that the registration asks for (requiredResourceAccess), and that an
+	// administrator's consent grants; at Entra too they may differ from what is
+	// granted, either way. Default, for nil: what is granted.
+	DeclaredApplicationPermissions, DeclaredDelegatedPermissions []string
+	// TokenRoles are the app roles that later app-only tokens carry, whatever is
+	// granted: Entra may take minutes until a token has what was granted last, or
+	// loses what was withdrawn. Default, for nil: ApplicationPermissions.
+	TokenRoles []string
+	// RedirectURIs are the reply addresses of the platform Web, for clients with
+	// a secret. As at Entra, the port of a loopback address is not compared.
+	// Default, for nil: Mitel's three, and /callback on http://localhost and
+	// http://127.0.0.1.
 	RedirectURIs []string
+	// SPARedirectURIs are those of single-page applications. A sign-in that leads
+	// to one succeeds, but to redeem its code then fails with AADSTS9002327.
+	// Default: none.
+	SPARedirectURIs []string
+	// PublicClientRedirectURIs are those of clients without a secret. A sign-in
+	// that leads to one succeeds, but to redeem its code with a secret then fails
+	// with AADSTS700025. Default: none.
+	PublicClientRedirectURIs []string
 	// ConsentPending means that no administrator has consented yet: app-only
 	// tokens carry no roles, and signing in fails with AADSTS65001.
 	ConsentPending bool
@@ -84,6 +105,7 @@ type application struct {
 	objectID           string
 	servicePrincipalID string
 	assignmentIDs      map[string]string // by app role id
+	withdrawn          map[string]set    // scopes by user id in lower case; never changed, but replaced
 }
 
 var (
@@ -92,21 +114,26 @@ var (
 )
 
 // AddUser adds an account and returns it with its defaults filled in. An
-// account with the same id is replaced and keeps its presence.
+// account with the same id is replaced and keeps its presence; to change some
+// of it, see [Server.UpdateUser].
 func (s *Server) AddUser(u User) User {
 	if u.ID == "" {
 		u.ID = newGUID()
 	}
+	defer s.dispatch()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.putUserLocked(u, time.Now())
+}
+
+// putUserLocked adds or replaces an account and returns it with its defaults.
+func (s *Server) putUserLocked(u User, now time.Time) User {
 	if u.PrincipalName == "" {
 		u.PrincipalName = u.ID + "@" + s.domain
 	}
 	if u.Name == "" {
 		u.Name = u.PrincipalName
 	}
-	defer s.dispatch()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
 	key := strings.ToLower(u.ID)
 	p := s.people[key]
 	if p == nil {
@@ -171,19 +198,35 @@ func (s *Server) personLocked(id string) *person {
 }
 
 // AddApplication registers an application and returns it with its defaults
-// filled in. One with the same client id is replaced.
+// filled in. One with the same client id is replaced; to change some of it, see
+// [Server.UpdateApplication].
 func (s *Server) AddApplication(a Application) Application {
 	if a.ClientID == "" {
 		a.ClientID = newGUID()
 	}
-	if a.Name == "" {
-		a.Name = "presencebridge"
-	}
 	if len(a.Secrets) == 0 && len(a.Certificates) == 0 {
-		a.Secrets = []Secret{{Description: a.Name}}
+		a.Secrets = []Secret{{Description: cmp.Or(a.Name, defaultApplicationName)}}
 	}
+	a = a.withDefaults(time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.ToLower(a.ClientID)
+	registered := s.applications[key]
+	if registered == nil {
+		registered = &application{objectID: newGUID(), servicePrincipalID: newGUID(), assignmentIDs: make(map[string]string)}
+		s.applications[key] = registered
+	}
+	registered.Application, registered.withdrawn = a, nil
+	return a
+}
+
+const defaultApplicationName = "presencebridge"
+
+// withDefaults returns a copy of an application with every default but that of
+// the secrets.
+func (a Application) withDefaults(now time.Time) Application {
+	a.Name = cmp.Or(a.Name, defaultApplicationName)
 	a.Secrets = slices.Clone(a.Secrets)
-	now := time.Now()
 	for i := range a.Secrets {
 		a.Secrets[i] = a.Secrets[i].withDefaults(now)
 	}
@@ -199,15 +242,6 @@ func (s *Server) AddApplication(a Application) Application {
 		}
 		a.RedirectURIs = append(a.RedirectURIs, "http://localhost/callback", "http://127.0.0.1/callback")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := strings.ToLower(a.ClientID)
-	registered := s.applications[key]
-	if registered == nil {
-		registered = &application{objectID: newGUID(), servicePrincipalID: newGUID(), assignmentIDs: make(map[string]string)}
-		s.applications[key] = registered
-	}
-	registered.Application = a
 	return a
 }
 
@@ -262,10 +296,15 @@ func (s *Server) ExpireSecret(clientID string, value presence.Secret) error {
 	})
 }
 
-// SetConsent gives or withdraws the administrator's consent.
+// SetConsent gives or withdraws the administrator's consent. To give it grants
+// whatever the registration declares, beside what was granted before.
 func (s *Server) SetConsent(clientID string, given bool) error {
 	return s.editApplication(clientID, func(a *application) error {
-		a.ConsentPending = !given
+		if given {
+			a.consent()
+		} else {
+			a.ConsentPending = true
+		}
 		return nil
 	})
 }

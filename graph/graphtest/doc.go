@@ -33,9 +33,11 @@
 // of one path. [Server.SetDeliveryFault] drops, doubles, delays and reorders
 // notifications. [Server.KillSubscription], [Server.ExpireSecret],
 // [Server.RevokeRefreshTokens] and [Server.RequestReauthorization] do what
-// happens to a tenant in years. [Server.SetClockSkew] makes the server's clock
-// wrong. [Server.Usage] proves that a client kept within
-// the throttling budgets.
+// happens to a tenant in years. [Server.UpdateUser], [Server.UpdateApplication]
+// and [Server.WithdrawScopes] do what an administrator does by mistake: what the
+// registration declares, what is granted and what tokens hold can differ.
+// [Server.SetClockSkew] makes the server's clock wrong. [Server.Usage] proves
+// that a client kept within the throttling budgets.
 //
 // # Time
 //

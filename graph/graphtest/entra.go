@@ -30,6 +30,7 @@ const (
 	aadstsScopeInvalid         = 70011
 	aadstsGrantInactive        = 700082
 	aadstsApplicationUnknown   = 700016
+	aadstsPublicClient         = 700025
 	aadstsAssertionInvalid     = 700027
 	aadstsResponseType         = 700054
 	aadstsApplicationDisabled  = 7000112
@@ -40,6 +41,7 @@ const (
 	aadstsAdminConsentRequired = 90094
 	aadstsParameterMissing     = 900144
 	aadstsMethod               = 900561
+	aadstsOnlySPA              = 9002327
 )
 
 // entraFault is a refusal by Entra. Error is the OAuth error, which is the

@@ -39,7 +39,7 @@ func (s *Server) parseAuthorization(tenant string, q url.Values) (a *application
 	if a, fault = s.checkApplication(request.clientID); fault != nil {
 		return nil, request, nil, fault
 	}
-	if !slices.ContainsFunc(a.RedirectURIs, func(registered string) bool { return sameRedirect(registered, request.redirectURI) }) {
+	if a.platform(request.redirectURI) == platformNone {
 		return nil, request, nil, refuse(http.StatusBadRequest, "invalid_request", aadstsRedirectMismatch,
 			"The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'.", request.redirectURI, request.clientID)
 	}
@@ -71,7 +71,7 @@ func (s *Server) parseAuthorization(tenant string, q url.Values) (a *application
 		// Nobody is ever signed in to the double's browser session.
 		return a, request, bad("login_required", aadstsSilentSignIn, "Session information is not sufficient for single-sign-on."), nil
 	}
-	granted, missing := a.consented(nil, wanted.names)
+	granted, missing := a.consented("", nil, wanted.names)
 	if len(granted) == 0 || len(missing) > 0 {
 		if slices.ContainsFunc(missing, func(name string) bool { p, _ := findPermission(name); return p.adminOnly }) && !a.ConsentPending {
 			return a, request, bad("access_denied", aadstsAdminConsentRequired, "An administrator of %s must grant consent to the permissions that the application requests.", s.domain), nil
@@ -257,7 +257,7 @@ func (s *Server) checkConsent(tenant string, q url.Values) (*application, *entra
 		return nil, f
 	}
 	asked := q.Get("redirect_uri")
-	if !slices.ContainsFunc(a.RedirectURIs, func(registered string) bool { return sameRedirect(registered, asked) }) {
+	if a.platform(asked) == platformNone {
 		return nil, refuse(http.StatusBadRequest, "invalid_request", aadstsRedirectMismatch,
 			"The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'.", asked, a.ClientID)
 	}
@@ -324,7 +324,8 @@ func (s *Server) consentPage(a *application, problem string) signInPage {
 	page := s.signInPage(a, "", problem)
 	page.Title, page.Action = "Permissions requested: accept for your organization", "Accept"
 	page.Users = slices.DeleteFunc(page.Users, func(u User) bool { return !u.GlobalAdministrator })
-	page.Permissions = append(slices.Clone(a.ApplicationPermissions), a.DelegatedPermissions...)
+	roles, scopes := a.declared()
+	page.Permissions = append(slices.Clone(roles), scopes...)
 	return page
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"math/big"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -109,15 +108,12 @@ func directoryRoles(u User) []string {
 	return nil
 }
 
-// appToken signs an app-only token, with the roles that were consented to.
+// appToken signs an app-only token.
 func (s *Server) appToken(a *application, audience, method string, now time.Time) (string, error) {
 	c := claims{
 		RegisteredClaims: s.registered(s.graphIssuer(), a.servicePrincipalID, now), Audience: audience,
 		Version: "1.0", TenantID: s.tenantID, ObjectID: a.servicePrincipalID, ApplicationID: a.ClientID, AppName: a.Name,
-		AppAuth: method, IdentityType: "app", UniqueID: newToken(16),
-	}
-	if !a.ConsentPending {
-		c.Roles = slices.Clone(a.ApplicationPermissions)
+		AppAuth: method, IdentityType: "app", Roles: a.roles(), UniqueID: newToken(16),
 	}
 	return s.sign(c)
 }

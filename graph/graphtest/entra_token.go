@@ -272,6 +272,16 @@ func (s *Server) redeemCode(a *application, method string, form url.Values, now 
 	case !verifierMatches(code.request, form.Get("code_verifier")):
 		return nil, invalidGrant(aadstsVerifierMismatch, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
 	}
+	// Every client of the double proves itself, and none is a page in a browser.
+	// Assumed: the OAuth errors beside the codes, and that this is when they come.
+	switch a.platform(code.request.redirectURI) {
+	case platformSPA:
+		return nil, refuse(http.StatusBadRequest, "invalid_request", aadstsOnlySPA,
+			"Tokens issued for the 'Single-Page Application' client-type may only be redeemed via cross-origin requests.")
+	case platformPublicClient:
+		return nil, invalidClient(aadstsPublicClient, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.")
+	default:
+	}
 	granted, audience := code.request.scopes, cmp.Or(code.request.audience, graphAppID)
 	return s.grant(a, method, code.userID, grantRequest{oidc: newSet(granted...), audience: audience, nonce: code.request.nonce}, now)
 }
@@ -338,7 +348,7 @@ func (s *Server) grant(a *application, method, userID string, g grantRequest, no
 	if f != nil {
 		return nil, f
 	}
-	granted, missing := a.consented(g.limit, g.wanted)
+	granted, missing := a.consented(u.ID, g.limit, g.wanted)
 	if len(missing) > 0 || len(granted) == 0 {
 		return nil, invalidGrant(aadstsConsentMissing,
 			"The user or administrator has not consented to use the application with ID '%s' named '%s'. Send an interactive authorization request for this user and resource.", a.ClientID, a.Name)
@@ -362,11 +372,12 @@ func (s *Server) grant(a *application, method, userID string, g grantRequest, no
 	return answer, nil
 }
 
-// consented returns the scopes that are consented to within limit (nil: all),
-// and those of wanted that are not among them.
-func (a *application) consented(limit, wanted []string) (granted, missing []string) {
+// consented returns the scopes that are consented to for a user (empty: for
+// whoever signs in) within limit (nil: all), and those of wanted that are not
+// among them.
+func (a *application) consented(userID string, limit, wanted []string) (granted, missing []string) {
 	if !a.ConsentPending {
-		granted = slices.Clone(a.DelegatedPermissions)
+		granted = slices.DeleteFunc(slices.Clone(a.DelegatedPermissions), a.withdrawn[strings.ToLower(userID)].has)
 	}
 	if limit != nil {
 		within := newSet(limit...)

@@ -97,12 +97,17 @@ func (s *Server) getApplication(c *call) (int, any, *graphFault) {
 			"@odata.context": s.graph + "/v1.0/$metadata#applications/$entity",
 			"id":             a.objectID, "appId": a.ClientID, "displayName": a.Name, "signInAudience": "AzureADMyOrg",
 			"passwordCredentials": secrets, "keyCredentials": certificates,
-			"web":                    map[string]any{"redirectUris": a.RedirectURIs},
-			"spa":                    map[string]any{"redirectUris": []string{}},
-			"publicClient":           map[string]any{"redirectUris": []string{}},
+			"web":                    redirectURIs(a.RedirectURIs),
+			"spa":                    redirectURIs(a.SPARedirectURIs),
+			"publicClient":           redirectURIs(a.PublicClientRedirectURIs),
 			"requiredResourceAccess": requiredAccess(a),
 		}
 	})
+}
+
+// redirectURIs returns what the registration has for a platform.
+func redirectURIs(list []string) map[string]any {
+	return map[string]any{"redirectUris": append([]string{}, list...)}
 }
 
 // requiredAccess lists the permissions that the registration asks for.
@@ -115,8 +120,9 @@ func requiredAccess(a *application) []map[string]any {
 			}
 		}
 	}
-	add("Role", a.ApplicationPermissions, func(p permission) string { return p.roleID })
-	add("Scope", a.DelegatedPermissions, func(p permission) string { return p.scopeID })
+	roles, scopes := a.declared()
+	add("Role", roles, func(p permission) string { return p.roleID })
+	add("Scope", scopes, func(p permission) string { return p.scopeID })
 	return []map[string]any{{"resourceAppId": graphAppID, "resourceAccess": access}}
 }
 
