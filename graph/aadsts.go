@@ -31,7 +31,8 @@ var (
 	ErrCodeUsed = errors.New("authorization code used")
 	// ErrVerifierMismatch: the PKCE verifier is not that of the authorization request.
 	ErrVerifierMismatch = errors.New("code verifier mismatch")
-	// ErrRedirectURIMismatch: the redirect URI is not registered.
+	// ErrRedirectURIMismatch: the redirect URI is not registered, or not for clients
+	// with a secret (the platform Web).
 	ErrRedirectURIMismatch = errors.New("redirect URI mismatch")
 	// ErrInvalidScope: a scope does not exist.
 	ErrInvalidScope = errors.New("invalid scope")
@@ -106,6 +107,8 @@ func diagnose(code int) (diagnosis, bool) {
 		return is("the code verifier does not belong to the authorization code", "begin the sign-in anew", ErrVerifierMismatch, presence.ErrSignInRequired, unauthorized)
 	case 50011:
 		return is("the redirect URI is not registered", "add the redirect URI to the application in Entra, exactly as configured here", ErrRedirectURIMismatch, presence.ErrInvalid)
+	case 9002327, 700025:
+		return is("the redirect URI is registered for clients without a secret", "move the redirect URI of the application in Entra to the platform Web", ErrRedirectURIMismatch, presence.ErrInvalid)
 	case 70011:
 		return is("a scope does not exist", "check the names of the permissions", ErrInvalidScope, presence.ErrInvalid)
 	case 50076:

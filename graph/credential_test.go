@@ -291,6 +291,8 @@ func TestEntrasErrorsMatchWhatTheyMean(t *testing.T) {
 		{54005, "invalid_grant", 400, []error{ErrCodeUsed, presence.ErrSignInRequired}, nil},
 		{501481, "invalid_grant", 400, []error{ErrVerifierMismatch}, nil},
 		{50011, "invalid_request", 400, []error{ErrRedirectURIMismatch, presence.ErrInvalid}, nil},
+		{9002327, "invalid_request", 400, []error{ErrRedirectURIMismatch, presence.ErrInvalid}, nil},
+		{700025, "invalid_client", 401, []error{ErrRedirectURIMismatch, presence.ErrInvalid}, []error{presence.ErrUnauthorized}},
 		{70011, "invalid_scope", 400, []error{ErrInvalidScope, presence.ErrInvalid}, nil},
 		{50076, "interaction_required", 400, []error{presence.ErrMFARequired, presence.ErrSignInRequired}, nil},
 		{50079, "invalid_grant", 400, []error{presence.ErrMFARequired}, nil},
