@@ -213,13 +213,19 @@ func (p *Pool) Resync(ctx context.Context, principalName string) (MonitorStatus,
 		}, func(ctx context.Context, k *keeper) { k.lookOnce(ctx) })
 	}
 	p.publishNow(r.id)
-	status, ok := p.Snapshot().Monitor(r.PrincipalName)
-	switch now := p.record(r.id); {
+	var status MonitorStatus
+	p.mu.Lock()
+	known := p.records[r.id]
+	if known != nil {
+		status = p.statusLocked(known, time.Now())
+	}
+	p.mu.Unlock()
+	switch {
 	case err != nil:
-	case !ok || now == nil:
+	case known == nil:
 		err = ErrUnknownMonitor
-	case now.CheckFailure != "":
-		err = fmt.Errorf("%w: %s", presence.ErrUnavailable, now.CheckFailure)
+	case known.CheckFailure != "":
+		err = fmt.Errorf("%w: %s", presence.ErrUnavailable, known.CheckFailure)
 	}
 	if err != nil {
 		return status, &Error{operation, principalName, err}
@@ -282,8 +288,8 @@ func (p *Pool) standIn(ctx context.Context, id string, do func(context.Context, 
 	bounded, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	do(bounded, k)
-	_, _, failure := k.snapshot()
-	return 0, failure.err
+	_, _, unkept := k.snapshot()
+	return 0, unkept.err
 }
 
 // Delete takes a monitor out of the pool: its subscription is deleted, others

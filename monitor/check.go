@@ -128,7 +128,7 @@ func (k *keeper) inspect(ctx context.Context, r *record, account Account, refres
 			}
 			p.takeInspection(fresh, &found, now)
 		case refused != nil:
-			fresh.SecretRefusal, fresh.CheckedAt = refused, now
+			fresh.SecretRefusal, fresh.CheckedAt = refused.after(fresh.SecretRefusal), now
 		}
 		switch refused := newRefusal(reasonOf(grantErr), grantErr, now); {
 		case !refresh:
@@ -139,7 +139,7 @@ func (k *keeper) inspect(ctx context.Context, r *record, account Account, refres
 				fresh.GlobalAdministrator = grant.GlobalAdministrator
 			}
 		case refused != nil:
-			fresh.GrantRefusal = refused
+			fresh.GrantRefusal = refused.after(fresh.GrantRefusal)
 		}
 		failed := errors.Join(passingSecret, passingGrant)
 		fresh.CheckFailure = ""

@@ -172,6 +172,10 @@ type SubscriptionSnapshot struct {
 	Users, Subscribed int
 	// Overflow are the users beyond the capacity.
 	Overflow []string
+	// Uncovered are the users who are to be watched and whom the subscription
+	// does not watch, sorted: all of them while there is none, and those who have
+	// joined until it is replaced; empty if it covers everybody.
+	Uncovered []string
 	// CreatedAt, RenewedAt and ExpiresAt are of the present subscription; zero
 	// while there is none. A creation counts as a renewal; an adopted one has no
 	// RenewedAt until it has been renewed here.
@@ -218,6 +222,9 @@ func (m *Monitor) Snapshot() SubscriptionSnapshot {
 		snapshot.SubscriptionID, snapshot.ExpiresAt = s.subscription.ID, s.subscription.ExpiresAt
 		snapshot.CreatedAt, snapshot.RenewedAt = s.remembered.CreatedAt, s.renewedAt
 		snapshot.EncryptionID = s.remembered.EncryptionID
+	}
+	if !sameUsers(s.users, s.subscription.UserIDs) {
+		snapshot.Uncovered = without(s.users, s.subscription.UserIDs)
 	}
 	if m.running {
 		planned := next(now, s)

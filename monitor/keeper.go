@@ -34,7 +34,7 @@ type keeper struct {
 	seen    sight
 	// noLease is why the store does not tell whose the lease is, and noWork why
 	// the monitor is not kept although it is.
-	noLease, noWork trouble
+	noLease, noWork failure
 }
 
 // upkeep is a Monitor that runs.
@@ -53,21 +53,21 @@ type sight struct {
 	refusal  *refusal // nil: they were accepted
 }
 
-// trouble is why something fails, and since when.
-type trouble struct {
+// failure is why something fails, and since when.
+type failure struct {
 	err   error
 	since time.Time
 }
 
 // note keeps the time of the first of several failures; nil is the end of them.
-func (t *trouble) note(err error) {
+func (f *failure) note(err error) {
 	switch {
 	case err == nil:
-		*t = trouble{}
-	case t.err == nil:
-		*t = trouble{err, wall(time.Now())}
+		*f = failure{}
+	case f.err == nil:
+		*f = failure{err, wall(time.Now())}
 	default:
-		t.err = err
+		f.err = err
 	}
 }
 
@@ -277,16 +277,16 @@ func (k *keeper) failing() bool {
 
 // snapshot returns the subscription as it is, the zero value where it is not
 // kept here, who keeps the monitor, and why it is not kept.
-func (k *keeper) snapshot() (live SubscriptionSnapshot, holder string, failure trouble) {
+func (k *keeper) snapshot() (live SubscriptionSnapshot, holder string, unkept failure) {
 	k.mu.Lock()
 	u := k.running
-	holder, failure = k.holder, k.noLease
-	if failure.err == nil {
-		failure = k.noWork
+	holder, unkept = k.holder, k.noLease
+	if unkept.err == nil {
+		unkept = k.noWork
 	}
 	k.mu.Unlock()
 	if u != nil {
 		live = u.monitor.Snapshot()
 	}
-	return live, holder, failure
+	return live, holder, unkept
 }

@@ -63,7 +63,7 @@ func TestStateIsDerivedFromFacts(t *testing.T) {
 		{"upkeep fails", func(f *facts) {
 			f.live.Failures, f.live.Err, f.live.FailingSince = 3, errMoody, now.Add(-failingGrace)
 		}, StateFailing},
-		{"not kept", func(f *facts) { f.failure = trouble{errMoody, now.Add(-failingGrace)} }, StateFailing},
+		{"not kept", func(f *facts) { f.failure = failure{errMoody, now.Add(-failingGrace)} }, StateFailing},
 		{"secret ends soon", func(f *facts) { f.record.SecretExpiresAt = now.AddDate(0, 0, 20) }, StateSecretExpiring},
 		{"subscribed", func(f *facts) { f.live.SubscriptionID, f.live.Subscribed = "id", 3 }, StateSubscribed},
 		{"kept elsewhere", func(f *facts) {
@@ -71,7 +71,7 @@ func TestStateIsDerivedFromFacts(t *testing.T) {
 			f.record.Subscription = &subscription{ID: "id", ExpiresAt: now.Add(time.Minute)}
 		}, StateSubscribed},
 		{"well", func(*facts) {}, StateAuthorized},
-		{"fails for a moment", func(f *facts) { f.failure = trouble{errMoody, now.Add(-failingGrace + 1)} }, StateAuthorized},
+		{"fails for a moment", func(f *facts) { f.failure = failure{errMoody, now.Add(-failingGrace + 1)} }, StateAuthorized},
 		{"end of the secret unknown", func(f *facts) { f.record.SecretExpiresAt = time.Time{} }, StateAuthorized},
 		{"secret worked after its end", func(f *facts) {
 			f.record.SecretExpiresAt, f.record.SecretAcceptedAt = now.Add(-2*time.Hour), now.Add(-time.Hour)

@@ -8,7 +8,7 @@ import (
 )
 
 // refusal is why Entra does not accept an account or a client secret, in a form
-// that can be kept.
+// that can be kept. At is when it was first answered.
 type refusal struct {
 	Reason refusalReason `json:"reason"`
 	Text   string        `json:"text"`
@@ -23,6 +23,8 @@ const (
 	refusedApplication   refusalReason = "application not usable"
 	refusedConsent       refusalReason = "consent missing"
 	refusedAccount       refusalReason = "account blocked"
+	refusedSecondFactor  refusalReason = "second factor required"
+	refusedPolicy        refusalReason = "conditional access"
 	refusedSignIn        refusalReason = "sign-in required"
 	// refusedOtherwise is said of a client secret alone: Entra does not let the
 	// application in, for a reason that is not its secret.
@@ -44,7 +46,11 @@ func reasonOf(err error) refusalReason {
 		return refusedConsent
 	case is(presence.ErrAccountBlocked):
 		return refusedAccount
-	case is(presence.ErrSignInRequired), is(presence.ErrMFARequired), is(presence.ErrConditionalAccess):
+	case is(presence.ErrMFARequired):
+		return refusedSecondFactor
+	case is(presence.ErrConditionalAccess):
+		return refusedPolicy
+	case is(presence.ErrSignInRequired):
 		return refusedSignIn
 	case is(presence.ErrForbidden):
 		// The token is good and lacks something.
@@ -57,10 +63,13 @@ func reasonOf(err error) refusalReason {
 // secretReasonOf returns what an error of a sign-in as the application itself
 // means. That one proves nothing but the client secret.
 func secretReasonOf(err error) refusalReason {
-	switch reason := reasonOf(err); {
-	case reason == "" && errors.Is(err, presence.ErrUnauthorized):
-		return refusedSecret // invalid_client, whatever else Entra says of it
-	case reason == refusedConsent, reason == refusedAccount, reason == refusedSignIn:
+	switch reason := reasonOf(err); reason {
+	case "":
+		if errors.Is(err, presence.ErrUnauthorized) {
+			return refusedSecret // invalid_client, whatever else Entra says of it
+		}
+		return ""
+	case refusedConsent, refusedAccount, refusedSecondFactor, refusedPolicy, refusedSignIn:
 		return refusedOtherwise
 	default:
 		return reason
@@ -73,6 +82,15 @@ func newRefusal(reason refusalReason, err error, now time.Time) *refusal {
 		return nil
 	}
 	return &refusal{Reason: reason, Text: err.Error(), At: wall(now)}
+}
+
+// after returns the refusal as one that follows another: what was refused before
+// for the same reason is refused since then.
+func (r *refusal) after(before *refusal) *refusal {
+	if r != nil && before.of(r.Reason) {
+		r.At = before.At
+	}
+	return r
 }
 
 // of reports whether the refusal has one of the reasons.

@@ -32,8 +32,11 @@ type Snapshot struct {
 
 	// FeatureSecretExpiresAt is the end of the bridge's own client secret, zero
 	// where it is not known; FeatureSecretUnknown then says why.
-	FeatureSecretExpiresAt time.Time
-	FeatureSecretUnknown   string
+	// FeatureSecretDescription is what it is called in Entra, as far as that is
+	// known.
+	FeatureSecretExpiresAt   time.Time
+	FeatureSecretUnknown     string
+	FeatureSecretDescription string
 
 	// FormerKeys is how many monitors' records are sealed with a former key of the
 	// [Sealer], which can go when there is none: Run seals them anew.
@@ -65,7 +68,7 @@ func (p *Pool) Snapshot() Snapshot {
 		Planner: p.running && p.planning.leaderUntil.After(now), Err: errors.Join(p.storeFaults.read, p.storeFaults.write),
 		Users: len(p.wanted), Overflow: slices.Clone(plan.Overflow), Unwatched: p.unwatchedLocked(plan, now),
 		Needed:                 MonitorsNeeded(len(p.wanted), p.opts.Monitor.Capacity) + p.opts.Spares,
-		FeatureSecretExpiresAt: p.feature.expiresAt, FeatureSecretUnknown: p.feature.unknown,
+		FeatureSecretExpiresAt: p.feature.expiresAt, FeatureSecretUnknown: p.feature.unknown, FeatureSecretDescription: p.feature.description,
 	}
 	working := 0
 	for _, r := range p.records {
@@ -89,7 +92,11 @@ func (p *Pool) statusLocked(r *record, now time.Time) MonitorStatus {
 	f, holder := p.factsLocked(r)
 	m := f.status(now)
 	m.Keeper, m.Here = holderName(holder), f.here
-	m.Users = len(p.assignments[r.id].users)
+	users := p.assignments[r.id].users
+	m.Users = len(users)
+	if watched := p.watchedLocked(r.id, now); !sameUsers(users, watched) {
+		m.Uncovered = without(users, watched)
+	}
 	if watches, users := f.subscribed(now); watches {
 		if m.Subscribed = users; users == 0 {
 			m.Subscribed = m.Users // another process's, which says no more

@@ -3,7 +3,6 @@ package monitor
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -90,10 +89,6 @@ func (s State) Usable() bool {
 	return s == StateSubscribed || s == StateAuthorized || s == StateSecretExpiring
 }
 
-// failingGrace is for how long a failure that may pass by itself is none: an
-// hour's worth of upkeep survives worse.
-const failingGrace = time.Minute
-
 // facts are all that a state is derived from.
 type facts struct {
 	record      *record
@@ -103,7 +98,7 @@ type facts struct {
 	// value elsewhere.
 	live SubscriptionSnapshot
 	// failure is what keeps the monitor from being kept at all.
-	failure trouble
+	failure failure
 	// here: it is kept in this process. assigned is how many users it is given.
 	here     bool
 	assigned int
@@ -112,73 +107,12 @@ type facts struct {
 // derive returns the state, a sentence about it, and when it may change although
 // nothing happens; zero if it does not. It is pure.
 func derive(now time.Time, f *facts) (state State, sentence string, next time.Time) {
-	r := f.record
-	until := func(s State, text string) (State, string, time.Time) { return s, text, time.Time{} }
-	switch {
-	case r.broken != nil:
-		return until(StateNotSetUp, "What the store has of the monitor cannot be read: "+r.broken.Error()+". Open the store with the right key, or renew the monitor with a client secret.")
-	case r.secrets.ClientSecret.IsZero():
-		return until(StateNotSetUp, "The client secret is not there. Renew the monitor with one.")
-	case r.Application != f.application:
-		return until(StateUpdateNeeded, "The tenant or client id has changed. Renew the monitor with a client secret of the new application, then authorize it.")
+	troubles, next := f.troubles(now)
+	if len(troubles) > 0 {
+		return troubles[0].State, troubles[0].Sentence, time.Time{}
 	}
-	if text := r.secretTrouble(now); text != "" {
-		return until(StateSecretExpired, text)
-	}
-	if text := r.consentTrouble(); text != "" {
-		return until(StateConsentMissing, text)
-	}
-	if text := r.accountTrouble(); text != "" {
-		return until(StateAccountBlocked, text)
-	}
-	switch {
-	case r.GrantRefusal.of(refusedSignIn):
-		return until(StateNotAuthorized, "Entra asks for a new sign-in: "+r.GrantRefusal.Text+".")
-	case r.GrantID == "" && r.SignInFailure != nil:
-		return until(StateNotAuthorized, "The last sign-in was not accepted: "+r.SignInFailure.Text+".")
-	case r.GrantID == "":
-		return until(StateNotAuthorized, "Nobody has signed in as the monitor yet. Authorize it, or send its URL to somebody who knows the account's password.")
-	}
-	failing, text, next := f.failing(now)
-	if failing {
-		return StateFailing, text, next
-	}
-	state, text, change := f.healthy(now)
-	return state, text, sooner(next, change)
-}
-
-// failing tells of what may pass by itself, once it has lasted, and when to look
-// again.
-func (f *facts) failing(now time.Time) (failing bool, sentence string, next time.Time) {
-	r := f.record
-	if refused := r.refused(refusedApplication); refused != nil {
-		return true, "Entra does not know the application or has it disabled: " + refused.Text + ".", time.Time{}
-	}
-	if refused := r.refused(refusedOtherwise); refused != nil {
-		return true, "Entra does not let the application sign in: " + refused.Text + ".", time.Time{}
-	}
-	text := func(since time.Time, why string) string {
-		return fmt.Sprintf("It fails since %s and is tried again: %s.", since.UTC().Format(time.RFC3339), why)
-	}
-	here := f.trouble()
-	switch {
-	case here.err != nil && now.Before(here.since.Add(failingGrace)):
-		return false, "", here.since.Add(failingGrace)
-	case here.err != nil:
-		return true, text(here.since, here.err.Error()), time.Time{}
-	case !f.here && r.Failing != nil:
-		return true, text(r.Failing.Since, r.Failing.Text), time.Time{}
-	default:
-		return false, "", time.Time{}
-	}
-}
-
-// trouble returns what fails in this process; the zero value if nothing does.
-func (f *facts) trouble() trouble {
-	if f.failure.err == nil && f.live.Failures > 0 {
-		return trouble{f.live.Err, f.live.FailingSince}
-	}
-	return f.failure
+	state, sentence, change := f.healthy(now)
+	return state, sentence, sooner(next, change)
 }
 
 // healthy tells which of the good states it is, and when the secret's end comes
@@ -220,50 +154,6 @@ func (f *facts) subscribed(now time.Time) (watches bool, users int) {
 	return !f.here && f.record.Subscription != nil && f.record.Subscription.ExpiresAt.After(now), 0
 }
 
-// secretTrouble says why the client secret does not work; empty if it does.
-func (r *record) secretTrouble(now time.Time) string {
-	const renew = " Create a client secret in Entra and renew the monitor with its value."
-	switch {
-	case r.refused(refusedSecretExpired) != nil:
-		return "The client secret has expired." + renew
-	case r.refused(refusedSecret) != nil:
-		return "Entra does not accept the client secret: it was deleted, or its Secret ID was given in place of its value." + renew
-	case r.SecretUnknown == "" && !r.SecretExpiresAt.IsZero() && !now.Before(r.SecretExpiresAt) && !r.SecretAcceptedAt.After(r.SecretExpiresAt):
-		return "The client secret ended on " + r.SecretExpiresAt.UTC().Format(time.DateOnly) + "." + renew
-	default:
-		return ""
-	}
-}
-
-func (r *record) consentTrouble() string {
-	switch {
-	case r.GrantRefusal.of(refusedConsent):
-		return "A permission has not been consented to: " + r.GrantRefusal.Text + ". Let an administrator of the tenant grant consent, then authorize the monitor again."
-	case len(r.Missing) > 0:
-		return "Permissions that the monitor needs were taken away: " + strings.Join(r.Missing, ", ") + ". Let an administrator of the tenant grant consent to them, then authorize the monitor again."
-	default:
-		return ""
-	}
-}
-
-// accountTrouble says why the account cannot be a monitor.
-func (r *record) accountTrouble() string {
-	switch a := r.Account; {
-	case a != nil && a.Missing:
-		return "The tenant has no account with this user principal name. Create it, or delete the monitor."
-	case a != nil && !a.Enabled:
-		return "The account is disabled. Enable it in Entra."
-	case a != nil && !a.Mail:
-		return "The account has no mail address. Give it one in Entra."
-	case r.GlobalAdministrator != nil && *r.GlobalAdministrator:
-		return "The account is a global administrator's, which a monitor must not be. Take the role from it, or use another account."
-	case r.GrantRefusal.of(refusedAccount):
-		return "Entra does not let the account sign in: " + r.GrantRefusal.Text + "."
-	default:
-		return ""
-	}
-}
-
 // days writes a duration in days, rounded down: "1 day left" must not be two.
 func days(d time.Duration) string {
 	switch n := int(d / (24 * time.Hour)); n {
@@ -291,6 +181,13 @@ type MonitorStatus struct { //nolint:revive // a Status could be a subscription'
 	Since time.Time
 	// Sentence says what is the matter and what to do, for an administrator.
 	Sentence string
+	// Troubles are all that keep it from watching users, what takes precedence
+	// first; empty where nothing does. They are those of this moment: State and
+	// Sentence, which are those of the first, follow once it has lasted
+	// ([PoolOptions.StateSettle]). A failure that may pass by itself is among them
+	// after a minute; until then Subscription shows it. A client secret that ends
+	// soon is none, but a SecretWarning.
+	Troubles []Trouble
 	// Actions are what can be done now.
 	Actions []Action
 	// Leaving: the monitor is being deleted.
@@ -302,30 +199,60 @@ type MonitorStatus struct { //nolint:revive // a Status could be a subscription'
 	// Users is how many users are assigned to it, Subscribed how many its
 	// subscription watches.
 	Users, Subscribed int
+	// Uncovered are the users assigned to it of whom it is not known here that a
+	// living subscription of its own watches them, sorted; empty if it covers
+	// everybody.
+	Uncovered []string
 	// Subscription is its upkeep, where it is kept here.
 	Subscription SubscriptionSnapshot
+	// SubscriptionID is the subscription that the store has, whoever keeps the
+	// monitor: it may have ended. It is empty, and its times are zero, where there
+	// is none.
+	SubscriptionID                               string
+	SubscriptionCreatedAt, SubscriptionExpiresAt time.Time
+	// NotificationURL is where that subscription reports to, EncryptionID the id
+	// of the certificate with which it encrypts; empty where it does not.
+	NotificationURL, EncryptionID string
 
+	// Application is that of its client secret and its grant.
+	Application           Application
 	AddedAt, AuthorizedAt time.Time
-	// RefreshTokenExpiresAt is when the grant ends if it is not used before.
-	RefreshTokenExpiresAt time.Time
+	// RefreshedAt is when the refresh token was last used, the sign-in included,
+	// and RefreshTokenExpiresAt when the grant ends if it is not used before.
+	RefreshedAt, RefreshTokenExpiresAt time.Time
 	// SecretExpiresAt is the end of the client secret. Where it is zero,
 	// SecretUnknown says why.
 	SecretExpiresAt time.Time
 	SecretUnknown   string
+	// SecretAcceptedAt is when Entra last accepted it; zero if it never did here.
+	SecretAcceptedAt time.Time
 	// SecretWarning is the warning that was reached last: 60 days, say; 0 if none.
 	SecretWarning time.Duration
 	// Scopes are the granted permissions, Unneeded those that were asked for,
-	// were not granted and can be done without.
-	Scopes, Unneeded []string
+	// were not granted and can be done without. Missing are such that it needs
+	// and that were taken away since the sign-in.
+	Scopes, Unneeded, Missing []string
 	// SignInExpiresAt is when the newest authorization URL ends; zero if there is none.
 	SignInExpiresAt time.Time
-	// SignInFailure is why the last sign-in was not accepted; empty if it was.
-	SignInFailure string
+	// SignInFailure is why the last sign-in was not accepted, SignInFailedAt when;
+	// empty and zero if it was.
+	SignInFailure  string
+	SignInFailedAt time.Time
 	// CheckedAt is when the directory was last asked about the account.
 	// AccountUnknown is why it does not tell whether the account is enabled and
 	// has a mail address; empty where it does.
 	CheckedAt      time.Time
 	AccountUnknown string
+	// CheckFailure is why it did not answer when somebody waited for it last
+	// ([Pool.Resync], [Pool.Retry]); empty if it did.
+	CheckFailure string
+	// AccountID is the account's Entra object id; empty where it is not known.
+	AccountID string
+	// AccountEnabled says whether the account is enabled, AccountMail whether it
+	// has a mail address, as the directory told last, and GlobalAdministrator
+	// whether it is a global administrator's, as the newest token does. Nil is
+	// unknown.
+	AccountEnabled, AccountMail, GlobalAdministrator *bool
 }
 
 // status returns all of it but for what the pool knows besides.
@@ -333,17 +260,26 @@ func (f *facts) status(now time.Time) MonitorStatus {
 	r := f.record
 	s := MonitorStatus{
 		PrincipalName: r.PrincipalName, Leaving: r.Leaving,
-		AddedAt: r.AddedAt, AuthorizedAt: r.AuthorizedAt,
-		SecretExpiresAt: r.SecretExpiresAt, SecretUnknown: r.SecretUnknown,
-		Scopes: slices.Clone(r.Scopes), Unneeded: slices.Clone(r.Unneeded),
-		Subscription: f.live, CheckedAt: r.CheckedAt, AccountUnknown: r.AccountUnknown,
+		Application: r.Application, AddedAt: r.AddedAt, AuthorizedAt: r.AuthorizedAt, RefreshedAt: r.RefreshedAt,
+		SecretExpiresAt: r.SecretExpiresAt, SecretUnknown: r.SecretUnknown, SecretAcceptedAt: r.SecretAcceptedAt,
+		Scopes: slices.Clone(r.Scopes), Unneeded: slices.Clone(r.Unneeded), Missing: slices.Clone(r.Missing),
+		Subscription: f.live, CheckedAt: r.CheckedAt, AccountUnknown: r.AccountUnknown, CheckFailure: r.CheckFailure,
+		GlobalAdministrator: copied(r.GlobalAdministrator),
+	}
+	s.Troubles, _ = f.troubles(now)
+	if a := r.Account; a != nil && !a.Missing {
+		s.AccountID, s.AccountEnabled, s.AccountMail = a.ID, copied(&a.Enabled), copied(&a.Mail)
+	}
+	if kept := r.Subscription; kept != nil {
+		s.SubscriptionID, s.SubscriptionCreatedAt, s.SubscriptionExpiresAt = kept.ID, kept.CreatedAt, kept.ExpiresAt
+		s.NotificationURL, s.EncryptionID = kept.NotificationURL, kept.EncryptionID
 	}
 	s.SecretWarning = warningAt(r.SecretExpiresAt, now, f.warnings).Reached
 	if !r.RefreshedAt.IsZero() {
 		s.RefreshTokenExpiresAt = r.RefreshedAt.Add(RefreshTokenLifetime)
 	}
 	if r.SignInFailure != nil {
-		s.SignInFailure = r.SignInFailure.Text
+		s.SignInFailure, s.SignInFailedAt = r.SignInFailure.Text, r.SignInFailure.At
 	}
 	for _, attempt := range r.SignIns {
 		if !attempt.Used && attempt.ExpiresAt.After(now) {
@@ -351,6 +287,15 @@ func (f *facts) status(now time.Time) MonitorStatus {
 		}
 	}
 	return s
+}
+
+// copied returns a pointer of its own to what p points to; nil stays nil.
+func copied(p *bool) *bool {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }
 
 // accountOf returns the facts that an inspection brought.

@@ -207,8 +207,8 @@ func (k *keeper) record(ctx context.Context, r *record) bool {
 // the planner and those who look from other processes. It reports whether nothing
 // is left to be written.
 func (k *keeper) recordFailing(ctx context.Context, r *record) bool {
-	live, _, failure := k.snapshot()
-	here := (&facts{live: live, failure: failure}).trouble()
+	live, _, unkept := k.snapshot()
+	here := (&facts{live: live, failure: unkept}).failsHere()
 	lasts := here.err != nil && time.Since(here.since) >= failingGrace
 	if lasts == (r.Failing != nil) {
 		return true

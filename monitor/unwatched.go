@@ -129,6 +129,9 @@ func (m *Monitor) watched() []string {
 
 // without returns those of a that are not in b; both are sorted.
 func without(a, b []string) (rest []string) {
+	if len(b) == 0 {
+		return slices.Clone(a)
+	}
 	for _, id := range a {
 		for len(b) > 0 && b[0] < id {
 			b = b[1:]
