@@ -187,6 +187,10 @@ func (p *Pool) request(ctx context.Context, id string) (time.Time, error) {
 // another process of the store; where there is none, this one asks. It gives up
 // when ctx ends.
 //
+// It may be called for all monitors at once. Each of them costs a token of the
+// application, two reads of the directory, a use of the refresh token, and half a
+// dozen writes to the store; what of it fails as it did before is repeated too.
+//
 // If they could not be asked, the error matches [presence.ErrUnavailable], and
 // the status is what was known before. A monitor whose record cannot be read
 // ([ErrUnreadableRecord]), or that belongs to another application
@@ -237,10 +241,13 @@ func (p *Pool) Resync(ctx context.Context, principalName string) (MonitorStatus,
 // a condition, which is called with mu held. While this pool does not run, and
 // nobody else keeps the monitor, it takes the lease and does it here.
 func (p *Pool) attend(ctx context.Context, id string, condition func() bool, do func(context.Context, *keeper)) error {
-	for {
+	look := func() (holds, running bool, changed chan struct{}) {
 		p.mu.Lock()
-		holds, changed, running := condition(), p.changed, p.running
-		p.mu.Unlock()
+		defer p.mu.Unlock()
+		return condition(), p.running, p.changed
+	}
+	for {
+		holds, running, changed := look()
 		if holds {
 			return nil
 		}
@@ -252,14 +259,21 @@ func (p *Pool) attend(ctx context.Context, id string, condition func() bool, do 
 			}
 		}
 		timer := time.NewTimer(pause)
-		select {
-		case <-changed:
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+		for over := false; !over; {
+			select {
+			case <-changed:
+				// Most changes are of other monitors: the store is not asked again for each.
+				if holds, _, changed = look(); holds {
+					timer.Stop()
+					return nil
+				}
+			case <-timer.C:
+				over = true
+			case <-ctx.Done():
+				timer.Stop()
+				return context.Cause(ctx)
+			}
 		}
-		timer.Stop()
 		if !running {
 			// Nobody follows the store here.
 			if err := p.load(ctx, prefixMonitors+id); err != nil {

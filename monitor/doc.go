@@ -17,7 +17,8 @@
 // at. When a secret is about to end it says so 60, 30, 7 and 1 days before; when
 // one monitor fails, others take its users over; when the process is restarted it
 // adopts the subscriptions that still live. [Pool.Snapshot] shows each monitor's
-// [State], a sentence about it, and what can be done.
+// [State], a sentence about it, and what can be done; where several things are the
+// matter, [MonitorStatus.Troubles] has each.
 //
 // # Who watches whom
 //

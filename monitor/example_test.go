@@ -3,6 +3,7 @@ package monitor_test
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/presence"
@@ -104,4 +105,22 @@ func ExampleMemory() {
 	// read [anna bob] because: started
 	// adopted 7f105c7d
 	// renewed 7f105c7d
+}
+
+// Each cause has a word of its own, which a check or an alert can go by.
+func ExampleTrouble() {
+	status := monitor.MonitorStatus{
+		State: monitor.StateSecretExpired,
+		Troubles: []monitor.Trouble{
+			{Kind: monitor.TroubleSecretExpired, State: monitor.StateSecretExpired, Sentence: "The client secret has expired."},
+			{Kind: monitor.TroubleMailMissing, State: monitor.StateAccountBlocked, Sentence: "The account has no mail address."},
+		},
+	}
+	for _, kind := range []monitor.TroubleKind{monitor.TroubleAccountDisabled, monitor.TroubleMailMissing} {
+		held := slices.ContainsFunc(status.Troubles, func(t monitor.Trouble) bool { return t.Kind == kind })
+		fmt.Println(kind, held)
+	}
+	// Output:
+	// account-disabled false
+	// mail-missing true
 }

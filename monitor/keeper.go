@@ -71,6 +71,11 @@ func (f *failure) note(err error) {
 	}
 }
 
+// lasting returns the failure in the form that can be kept.
+func (f failure) lasting() lastingFailure {
+	return lastingFailure{Text: f.err.Error(), Since: f.since, Reason: reasonOf(f.err)}
+}
+
 func (k *keeper) poke() {
 	select {
 	case k.wake <- struct{}{}:

@@ -297,12 +297,14 @@ func (p *Pool) find(ctx context.Context, operation, principalName string) (*reco
 		return nil, &Error{operation, principalName, err}
 	}
 	// Without Run nobody follows what other processes do.
-	for _, key := range []string{keyApplication, prefixMonitors} {
-		if err := p.load(ctx, key); err != nil {
-			return nil, &Error{operation, principalName, err}
-		}
+	if err := p.load(ctx, keyApplication); err != nil {
+		return nil, &Error{operation, principalName, err}
 	}
 	for _, id := range []string{monitorID(principalName), principalName} {
+		// All monitors may be asked for at once: each by itself.
+		if err := p.load(ctx, prefixMonitors+id); err != nil {
+			return nil, &Error{operation, principalName, err}
+		}
 		if r := p.record(id); r != nil {
 			return r, nil
 		}

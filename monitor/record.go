@@ -93,6 +93,8 @@ type record struct {
 type lastingFailure struct {
 	Text  string    `json:"text"`
 	Since time.Time `json:"since"`
+	// Reason is that of a failure which is a refusal; empty for all others.
+	Reason refusalReason `json:"reason,omitempty"`
 }
 
 // accountFacts are what the directory says of the account.

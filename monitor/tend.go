@@ -209,15 +209,16 @@ func (k *keeper) record(ctx context.Context, r *record) bool {
 func (k *keeper) recordFailing(ctx context.Context, r *record) bool {
 	live, _, unkept := k.snapshot()
 	here := (&facts{live: live, failure: unkept}).failsHere()
-	lasts := here.err != nil && time.Since(here.since) >= failingGrace
-	if lasts == (r.Failing != nil) {
+	var lasting *lastingFailure
+	if here.err != nil && time.Since(here.since) >= failingGrace {
+		now := here.lasting()
+		lasting = &now
+	}
+	if was := r.Failing; lasting == nil && was == nil || lasting != nil && was != nil && lasting.Reason == was.Reason {
 		return true
 	}
 	_, err := k.pool.update(ctx, k.id, func(r *record) error {
-		r.Failing = nil
-		if lasts {
-			r.Failing = &lastingFailure{Text: here.err.Error(), Since: here.since}
-		}
+		r.Failing = lasting
 		return nil
 	})
 	return err == nil || errors.Is(err, ErrUnknownMonitor)

@@ -71,7 +71,8 @@ const (
 	// TroubleRefusedOtherwise: Entra does not let the application in, for another
 	// reason than its secret.
 	TroubleRefusedOtherwise TroubleKind = "refused-otherwise"
-	// TroubleFailing: something has failed for a minute that may pass by itself.
+	// TroubleFailing: something has failed for a minute that may pass by itself. A
+	// step that fails because Entra refuses is no second trouble.
 	TroubleFailing TroubleKind = "failing"
 )
 
@@ -207,20 +208,24 @@ func (f *facts) failures(all []Trouble, now time.Time) (troubles []Trouble, next
 	if refused := r.refused(refusedOtherwise); refused != nil {
 		all = append(all, Trouble{TroubleRefusedOtherwise, StateFailing, "Entra does not let the application sign in: " + refused.Text + ".", refused.At})
 	}
-	fails := func(since time.Time, why string) Trouble {
-		return Trouble{TroubleFailing, StateFailing, fmt.Sprintf("It fails since %s and is tried again: %s.", since.UTC().Format(time.RFC3339), why), since}
-	}
+	var fails lastingFailure
 	here := f.failsHere()
 	switch {
-	case here.err != nil && now.Before(here.since.Add(failingGrace)):
-		return all, here.since.Add(failingGrace)
 	case here.err != nil:
-		return append(all, fails(here.since, here.err.Error())), time.Time{}
+		fails = here.lasting()
 	case !f.here && r.Failing != nil:
-		return append(all, fails(r.Failing.Since, r.Failing.Text)), time.Time{}
+		fails = *r.Failing
 	default:
 		return all, time.Time{}
 	}
+	if fails.Reason != "" && len(all) > 0 && (r.GrantRefusal != nil || r.SecretRefusal != nil) {
+		return all, time.Time{} // it is the refusal that is among them
+	}
+	if due := fails.Since.Add(failingGrace); here.err != nil && now.Before(due) {
+		return all, due
+	}
+	sentence := fmt.Sprintf("It fails since %s and is tried again: %s.", fails.Since.UTC().Format(time.RFC3339), fails.Text)
+	return append(all, Trouble{TroubleFailing, StateFailing, sentence, fails.Since}), time.Time{}
 }
 
 // failsHere returns what fails in this process; the zero value if nothing does.
