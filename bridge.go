@@ -51,6 +51,7 @@ type Bridge struct {
 	unwatched, overflow map[string]bool
 	statements          uint64
 	syncs               map[*syncRun]struct{}
+	resets              map[*resetRun]struct{}
 	directory           Health // of the directory
 	// emptySince is since when the directory lists nobody, against the roster.
 	emptySince time.Time
@@ -115,6 +116,7 @@ func New(sides Sides, opts *Options) (*Bridge, error) {
 		emails:    make(map[string]string),
 		overrides: make(map[string]Direction),
 		syncs:     make(map[*syncRun]struct{}),
+		resets:    make(map[*resetRun]struct{}),
 		refresh:   make(chan struct{}, 1),
 		loaded:    make(chan struct{}),
 		rewatched: make(chan struct{}, 1),
@@ -223,6 +225,9 @@ func (b *Bridge) cleanUp(ctx context.Context) error {
 	}
 	for run := range b.syncs {
 		run.end(ErrStopped)
+	}
+	for run := range b.resets {
+		run.end(b, time.Now(), ErrStopped)
 	}
 	b.mu.Unlock()
 	if len(open) == 0 || b.opts.KeepSessionsOnStop || b.opts.DryRun {

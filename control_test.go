@@ -123,12 +123,16 @@ func TestSyncAll(t *testing.T) {
 			}
 			return nil
 		})
-		var seen []int
-		report, err := w.bridge.SyncAll(t.Context(), func(r SyncReport) { seen = append(seen, r.Done) })
+		var seen, read []int
+		report, err := w.bridge.SyncAll(t.Context(), func(r SyncReport) {
+			seen, read = append(seen, r.Read+r.Done), append(read, r.Read)
+		})
 		require.NoError(t, err)
 		assert.Equal(t, 3, report.Total)
 		assert.Equal(t, 3, report.Done)
 		assert.Equal(t, 1, report.Skipped)
+		assert.Equal(t, 3, report.Read, "the presence of cyd could be read, if not the status")
+		assert.Contains(t, read, 3)
 		assert.Equal(t, 2, report.Changed)
 		assert.Contains(t, report.Failed, "cyd")
 		assert.IsIncreasing(t, seen)

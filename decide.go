@@ -57,6 +57,8 @@ type action struct {
 	session presence.Session
 	status  presence.Status
 	cause   Cause
+	// reset: the request carries out a reset of the phone state.
+	reset bool
 }
 
 // verdict is what decide makes of a view.
@@ -122,7 +124,7 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		// What the bridge opened goes when the flow is switched off. What an earlier
 		// run may have opened goes too where it would hold MiCollab back; elsewhere
 		// it lapses by itself.
-		if v.sessionHeld() || r.teamsToMiCollab {
+		if v.sessionHeld() || v.resetting() || r.teamsToMiCollab {
 			effect = presence.Clear
 		}
 	case v.phone.at.IsZero():
@@ -136,6 +138,9 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		case effect == presence.Set && !now.Before(v.phone.provedAt.Add(s.lifetime)):
 			// The call may have ended long ago: nothing is opened or renewed for it.
 			effect, d.blocks[toTeams], d.reads[ofLines] = presence.Leave, BlockLineUnread, TriggerRenewal
+		case effect == presence.Leave && line.Known() && v.phone.complete && v.resetting():
+			// The table leaves whatever an earlier state opened, and that is forgotten.
+			effect = presence.Clear
 		case effect == presence.Leave && !line.Known():
 			d.blocks[toTeams] = BlockLineUnknown
 		case effect == presence.Leave:
@@ -145,11 +150,14 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 	w := want{effect, string(session.Availability), string(session.Activity)}
 	d.wants[toTeams] = w
 
-	next := action{session: session, cause: v.phone.cause}
+	next := action{session: session, cause: v.phone.cause, reset: v.resetting()}
 	next.cause.Line = line
+	if next.reset {
+		next.cause.Trigger, next.cause.ReceivedAt = TriggerReset, v.resetAt
+	}
 	switch effect {
 	case presence.Set:
-		if v.session.phase == sessionOpen && v.session.session == session {
+		if v.session.phase == sessionOpen && v.session.session == session && !next.reset {
 			if due := v.session.renewAt(s.lifetime); now.Before(due) {
 				d.blocks[toTeams] = BlockNone
 				d.wakeAt(due)
@@ -165,7 +173,7 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		}
 	case presence.Clear:
 		switch {
-		case v.sessionHeld():
+		case v.sessionHeld(), next.reset:
 			next.kind = clearSession
 		case v.session.phase != sessionUnknown:
 		case v.teams.seenAt.IsZero():
@@ -192,7 +200,7 @@ func decideSession(d *verdict, v *view, r *rules, s *settings, now time.Time) {
 		return
 	}
 	d.flaps[toTeams] = d.flaps[toTeams].see(w, now)
-	if next.kind == setSession || next.kind == clearSession {
+	if (next.kind == setSession || next.kind == clearSession) && !next.reset {
 		d.hold(toTeams, s, now, &next)
 	}
 	d.act(toTeams, v, s, w, next)
@@ -312,7 +320,7 @@ func (d *verdict) act(destination int, v *view, s *settings, w want, next action
 	if next.kind == doNothing {
 		return
 	}
-	if s.dryRun && v.reported[destination] == w {
+	if s.dryRun && v.reported[destination] == w && !next.reset {
 		d.blocks[destination] = BlockDryRun
 		return
 	}

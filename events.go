@@ -21,6 +21,7 @@ const (
 	TriggerSync         Trigger = "sync"                // SyncAll
 	TriggerRequest      Trigger = "request"             // Refresh, or a change of direction
 	TriggerRetry        Trigger = "retry"               // a reading failed before
+	TriggerReset        Trigger = "reset"               // ResetPhone
 	TriggerStop         Trigger = "stop"                // the bridge stops
 	TriggerRemoved      Trigger = "removed-from-roster" // the user is not kept in step any more
 )
@@ -65,6 +66,8 @@ type Write struct {
 	// Status is what was written to MiCollab, and Previous what was shown before.
 	Status   presence.Status `json:"status,omitempty"`
 	Previous presence.Status `json:"previous,omitempty"`
+	// NotFound: a session was to be cleared, and Teams held none.
+	NotFound bool `json:"notFound,omitempty"`
 	// Rule is the row of the mapping table that was applied; empty for a renewal.
 	Rule string `json:"rule,omitempty"`
 	// Cause is why it was made.

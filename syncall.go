@@ -8,7 +8,8 @@ import (
 	"github.com/presencebridge/presencebridge/presence"
 )
 
-// ErrStopped is returned by SyncAll when the bridge stops before it is done.
+// ErrStopped is returned by SyncAll and ResetPhone when the bridge stops before they
+// are done.
 var ErrStopped = errors.New("presencebridge: the bridge has stopped")
 
 // SyncReport is what SyncAll did, or has done so far.
@@ -17,6 +18,10 @@ type SyncReport struct {
 	// brought to MiCollab. Skipped is how many of the roster are not.
 	Total   int `json:"total"`
 	Skipped int `json:"skipped"`
+	// Read is how many of Total had their Teams presence read since the run began,
+	// and before they were finished: all of Done but those for whom a request failed
+	// before it.
+	Read int `json:"read"`
 	// Done is how many of Total are finished: Changed, AlreadyRight, Blocked
 	// and Failed together.
 	Done int `json:"done"`
@@ -35,16 +40,18 @@ type SyncReport struct {
 type syncRun struct {
 	began   time.Time
 	waiting map[string]bool
-	report  SyncReport
-	dirty   chan struct{} // something has changed; holds one
-	err     error
-	ended   bool
+	// unread are those whose Teams presence has not been read since the run began.
+	unread map[string]bool
+	report SyncReport
+	dirty  chan struct{} // something has changed; holds one
+	err    error
+	ended  bool
 }
 
 // SyncAll reads the Teams presence and the MiCollab status of every user whose
 // Teams presence is brought to MiCollab, sets right what is not, and returns when
 // each is done. progress, if not nil, is called from this goroutine whenever some
-// more are done. If ctx ends first it returns what was done so far, and ctx's error;
+// more have been read or are done. If ctx ends first it returns what was done so far, and ctx's error;
 // if the bridge stops, ErrStopped. The bridge must be running.
 func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncReport, error) {
 	select {
@@ -54,7 +61,7 @@ func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncRe
 	case <-ctx.Done():
 		return SyncReport{}, context.Cause(ctx)
 	}
-	run := &syncRun{began: time.Now(), waiting: make(map[string]bool), dirty: make(chan struct{}, 1)}
+	run := &syncRun{began: time.Now(), waiting: make(map[string]bool), unread: make(map[string]bool), dirty: make(chan struct{}, 1)}
 	b.mu.Lock()
 	if b.stopping {
 		b.mu.Unlock()
@@ -65,7 +72,7 @@ func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncRe
 		switch {
 		case p.removed:
 		case p.rules.teamsToMiCollab:
-			run.waiting[id] = true
+			run.waiting[id], run.unread[id] = true, true
 		default:
 			run.report.Skipped++
 		}
@@ -90,6 +97,7 @@ func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncRe
 		delete(b.syncs, run)
 		b.mu.Unlock()
 	}()
+	var told *SyncReport
 	for {
 		var err error
 		select {
@@ -103,13 +111,19 @@ func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncRe
 			err = run.err
 		}
 		b.mu.Unlock()
-		if progress != nil {
+		if progress != nil && (told == nil || !told.sameFigures(report)) {
+			told = &report
 			progress(report)
 		}
 		if err != nil || ended {
 			return report, err
 		}
 	}
+}
+
+// sameFigures reports whether as many users have come as far as in q.
+func (r SyncReport) sameFigures(q SyncReport) bool {
+	return r.Total == q.Total && r.Skipped == q.Skipped && r.Read == q.Read && r.Done == q.Done
 }
 
 func (r SyncReport) clone() SyncReport {
@@ -131,6 +145,11 @@ func (r *syncRun) check(b *Bridge, p *person) {
 	if !r.waiting[id] {
 		return
 	}
+	if r.unread[id] && !p.view.teams.readAt.Before(r.began) {
+		delete(r.unread, id)
+		r.report.Read++
+		r.finish()
+	}
 	st := &p.view.status
 	fail := func(l *lane) bool {
 		a := p.attempts[l]
@@ -147,6 +166,9 @@ func (r *syncRun) check(b *Bridge, p *person) {
 	case p.removed || !p.rules.teamsToMiCollab:
 		r.report.Total--
 		r.report.Skipped++
+		if !r.unread[id] {
+			r.report.Read--
+		}
 		delete(r.waiting, id)
 		r.finish()
 		return

@@ -18,6 +18,9 @@ type view struct {
 	// reported is, in a dry run, the want that was reported last: the destination is
 	// taken to show it from then on.
 	reported [destinations]want
+	// resetAt is when somebody asked for the phone state to be reset; zero if nobody
+	// did or once it has been carried out.
+	resetAt time.Time
 }
 
 // sessionHeld reports whether there is a session of this run to be cleared; in a dry
@@ -30,26 +33,6 @@ func (v *view) sessionHeld() bool {
 func (v *view) pretended() presence.Session {
 	w := v.reported[toTeams]
 	return presence.Session{Availability: presence.Availability(w.first), Activity: presence.Activity(w.last)}
-}
-
-// phoneView is the telephone side as observed.
-type phoneView struct {
-	endpoints map[string]lineSighting
-	// line is the strongest of the endpoints, at the newest of their readings.
-	line presence.Line
-	at   time.Time
-	// provedAt is when what makes it the strongest was read last.
-	provedAt time.Time
-	// complete: every endpoint of the user has been read at least once.
-	complete bool
-	// dndSince is when do-not-disturb was first seen on.
-	dndSince time.Time
-	cause    Cause
-}
-
-type lineSighting struct {
-	line presence.Line
-	at   time.Time
 }
 
 // teamsView is the Teams side as observed.
@@ -94,6 +77,9 @@ type sessionView struct {
 	expiresAt time.Time
 	// closed are the sessions that ended last, the newest first.
 	closed [6]closedSession
+	// setAt is when the first request for the session had succeeded; zero while none
+	// has: Teams certainly holds it since then.
+	setAt time.Time
 	// unknownFrom is when the bridge met the user, and unknownUntil when a session
 	// of an earlier run has lapsed at the latest.
 	unknownFrom, unknownUntil time.Time
@@ -118,87 +104,6 @@ const (
 // possible reports whether Teams may show a session that this run opened.
 func (s *sessionView) possible() bool {
 	return s.phase == sessionOpen || s.phase == sessionUncertain
-}
-
-// observeLines takes readings of endpoints that began at `at`. Endpoints that
-// are not in user any more are forgotten. It reports whether the strongest line
-// changed.
-func (p *phoneView) observeLines(user presence.User, lines []presence.Line, at time.Time, cause Cause) (changed bool) {
-	if p.endpoints == nil {
-		p.endpoints = make(map[string]lineSighting, len(user.Endpoints))
-	}
-	for _, l := range lines {
-		if old, ok := p.endpoints[l.Endpoint]; ok && old.at.After(at) {
-			continue
-		}
-		p.endpoints[l.Endpoint] = lineSighting{l, at}
-		if at.After(p.at) {
-			p.at = at
-		}
-	}
-	return p.settle(user, cause)
-}
-
-// settle derives the strongest line from the endpoints that the user has.
-func (p *phoneView) settle(user presence.User, cause Cause) (changed bool) {
-	strongest := make([]presence.Line, 0, len(user.Endpoints))
-	p.complete = true
-	for _, endpoint := range user.Endpoints {
-		if s, ok := p.endpoints[endpoint]; ok {
-			strongest = append(strongest, s.line)
-		} else {
-			p.complete = false
-		}
-	}
-	if len(p.endpoints) > len(strongest) {
-		for endpoint := range p.endpoints {
-			if !hasEndpoint(user, endpoint) {
-				delete(p.endpoints, endpoint)
-			}
-		}
-	}
-	line := presence.Strongest(strongest...)
-	changed = !line.SameState(p.line) || p.cause.Trigger == ""
-	switch {
-	case line.DoNotDisturb && !p.line.DoNotDisturb:
-		p.dndSince = p.at
-	case !line.DoNotDisturb:
-		p.dndSince = time.Time{}
-	}
-	p.line, p.provedAt = line, p.proved(user, line)
-	if changed {
-		p.cause = cause
-		p.cause.Line, p.cause.ObservedAt = line, p.at
-	}
-	return changed
-}
-
-// proved returns when the line was read last: its state on one endpoint, and its
-// do-not-disturb on the same or another. The older of the two counts.
-func (p *phoneView) proved(user presence.User, line presence.Line) time.Time {
-	var state, dnd time.Time
-	for _, endpoint := range user.Endpoints {
-		s := p.endpoints[endpoint]
-		if s.line.State == line.State {
-			state = maxTime(state, s.at)
-		}
-		if s.line.DoNotDisturb {
-			dnd = maxTime(dnd, s.at)
-		}
-	}
-	if line.DoNotDisturb && dnd.Before(state) {
-		return dnd
-	}
-	return state
-}
-
-func hasEndpoint(user presence.User, endpoint string) bool {
-	for _, e := range user.Endpoints {
-		if e == endpoint {
-			return true
-		}
-	}
-	return false
 }
 
 // sequenceTrust is for how long a lower sequence number makes a reading an older
@@ -323,13 +228,16 @@ func (s *sessionView) beginSession(session presence.Session, now time.Time, life
 		opened = time.Time{}
 	}
 	s.phase, s.session, s.openedAt = sessionUncertain, session, opened
-	s.renewedAt, s.expiresAt = time.Time{}, now.Add(lifetime)
+	s.renewedAt, s.setAt, s.expiresAt = time.Time{}, time.Time{}, now.Add(lifetime)
 }
 
 // sessionSet notes that the request that began at `began` was carried out by now.
 func (s *sessionView) sessionSet(began, now time.Time, lifetime time.Duration) {
 	s.phase = sessionOpen
 	s.renewedAt, s.expiresAt = began, began.Add(lifetime)
+	if s.setAt.IsZero() {
+		s.setAt = now
+	}
 	s.endClosed(now)
 }
 
@@ -340,7 +248,7 @@ func (s *sessionView) close(now time.Time) {
 	}
 	s.endClosed(now)
 	s.phase, s.session = sessionNone, presence.Session{}
-	s.openedAt, s.renewedAt, s.expiresAt = time.Time{}, time.Time{}, time.Time{}
+	s.openedAt, s.renewedAt, s.setAt, s.expiresAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 }
 
 // closeEarlier notes that a session of an earlier run, if there was one, shows

@@ -57,6 +57,10 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 		return b.pretend(p, toTeams, w)
 	}
 	if next.kind != clearSession {
+		if next.reset && s.phase != sessionUnknown {
+			// Teams may hold another session than the one that is believed in.
+			s.noteEarlier(w.Time.Add(b.settings.lifetime))
+		}
 		s.beginSession(next.session, w.Time, b.settings.lifetime)
 	}
 	id := p.user.TeamsID
@@ -69,7 +73,7 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 		err = b.sides.Teams.ClearPresence(ctx, id)
 		if errors.Is(err, presence.ErrNotFound) {
 			// It has lapsed, or there was none: what was wanted is so.
-			err = nil
+			w.NotFound, err = true, nil
 		}
 	} else {
 		err = b.sides.Teams.SetPresence(ctx, id, next.session, b.settings.lifetime)
@@ -79,7 +83,7 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 	b.mu.Lock()
 	switch {
 	case err == nil && next.kind == clearSession:
-		if before.phase == sessionUnknown {
+		if before.phase == sessionUnknown || next.reset {
 			s.closeEarlier(now)
 		} else {
 			s.close(now)
@@ -100,6 +104,11 @@ func (b *Bridge) writeSession(ctx context.Context, p *person, next action) error
 	}
 	p.view.attributeAgain(&b.settings)
 	b.wroteLocked(p, toTeams, &w, err, now)
+	p.view.resetWritten(&w)
+	if w.Time.Before(p.view.resetAt) {
+		// The request for the reset does not wait because of one from before it.
+		delete(p.attempts, b.teamsWrite)
+	}
 	b.evaluateLocked(p, now)
 	b.mu.Unlock()
 	b.report(w)
@@ -217,6 +226,9 @@ func (b *Bridge) newWrite(p *person, d Destination, next action, now time.Time) 
 	case d == DestinationMiCollab:
 		w.Rule = p.rules.table.StatusRule(next.cause.Presence).String()
 	case next.cause.Trigger != TriggerStop && p.rules.phoneToTeams:
+		if _, effect := p.rules.table.Session(next.cause.Line); effect == presence.Leave && next.reset {
+			break // cleared because of the reset alone
+		}
 		w.Rule = p.rules.table.SessionRule(next.cause.Line).String()
 	}
 	return w
@@ -227,7 +239,10 @@ func (b *Bridge) newWrite(p *person, d Destination, next action, now time.Time) 
 func (b *Bridge) pretend(p *person, destination int, w Write) error {
 	p.view.reported[destination] = p.verdict.wants[destination]
 	p.view.flaps[destination] = p.view.flaps[destination].written()
-	p.remember(w)
+	if destination == toTeams {
+		p.view.resetWritten(&w)
+	}
+	b.rememberLocked(p, w)
 	b.evaluateLocked(p, w.Time)
 	b.mu.Unlock()
 	b.report(w)
@@ -243,10 +258,13 @@ func (b *Bridge) wroteLocked(p *person, destination int, w *Write, err error, no
 		p.view.flaps[destination] = p.view.flaps[destination].written()
 	}
 	b.settleAttempt(p, b.writing[destination], err, now)
-	p.remember(*w)
+	b.rememberLocked(p, *w)
 }
 
-func (p *person) remember(w Write) {
+func (b *Bridge) rememberLocked(p *person, w Write) {
+	for run := range b.resets {
+		run.wrote(p, w)
+	}
 	if len(p.writes) >= maxWrites {
 		copy(p.writes, p.writes[1:])
 		p.writes = p.writes[:maxWrites-1]
