@@ -361,12 +361,15 @@ func TestFailureElsewhereTurnsIntoARefusal(t *testing.T) {
 }
 
 func TestUncoveredUsersAreNamed(t *testing.T) {
+	m := newWorld().monitor(t, nil)
+	m.SetUsers([]string{"c", "a", "b"})
+	s := m.Snapshot()
+	assert.Equal(t, []string{"a", "b", "c"}, s.Uncovered, "there is no subscription")
+	s.Uncovered[0] = "x"
+	assert.Equal(t, []string{"a", "b", "c"}, m.Snapshot().Uncovered, "the slice is the caller's")
+
 	inBubble(t, nil, func(t *testing.T, w *world, m *Monitor) {
 		m.SetUsers([]string{"c", "a", "b"})
-		s := m.Snapshot()
-		assert.Equal(t, []string{"a", "b", "c"}, s.Uncovered, "there is no subscription yet")
-		s.Uncovered[0] = "x"
-		assert.Equal(t, []string{"a", "b", "c"}, m.Snapshot().Uncovered, "the slice is the caller's")
 		sleep(10 * time.Second)
 		assert.Empty(t, m.Snapshot().Uncovered)
 		w.setFault(failing("delete", errMoody))
