@@ -188,8 +188,8 @@ func (p *Pool) request(ctx context.Context, id string) (time.Time, error) {
 // when ctx ends.
 //
 // It may be called for all monitors at once. Each of them costs a token of the
-// application, two reads of the directory, a use of the refresh token, and half a
-// dozen writes to the store; what of it fails as it did before is repeated too.
+// application, two reads of the directory, a use of the refresh token, and a few
+// writes to the store; the upkeep repeats at once what it waits to repeat.
 //
 // If they could not be asked, the error matches [presence.ErrUnavailable], and
 // the status is what was known before. A monitor whose record cannot be read

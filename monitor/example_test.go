@@ -110,17 +110,18 @@ func ExampleMemory() {
 // Each cause has a word of its own, which a check or an alert can go by.
 func ExampleTrouble() {
 	status := monitor.MonitorStatus{
-		State: monitor.StateSecretExpired,
 		Troubles: []monitor.Trouble{
 			{Kind: monitor.TroubleSecretExpired, State: monitor.StateSecretExpired, Sentence: "The client secret has expired."},
 			{Kind: monitor.TroubleMailMissing, State: monitor.StateAccountBlocked, Sentence: "The account has no mail address."},
 		},
 	}
+	fmt.Println(status.Troubles[0].State)
 	for _, kind := range []monitor.TroubleKind{monitor.TroubleAccountDisabled, monitor.TroubleMailMissing} {
 		held := slices.ContainsFunc(status.Troubles, func(t monitor.Trouble) bool { return t.Kind == kind })
 		fmt.Println(kind, held)
 	}
 	// Output:
+	// secret expired
 	// account-disabled false
 	// mail-missing true
 }
