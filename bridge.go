@@ -34,9 +34,11 @@ type Bridge struct {
 	writing                         [destinations]*lane
 	clock                           *agenda
 
-	mu        sync.Mutex
-	started   bool
-	stopping  bool
+	mu       sync.Mutex
+	started  bool
+	stopping bool
+	// ending is closed when Run is to end; nil before Run.
+	ending    <-chan struct{}
 	direction Direction
 	people    map[string]*person // by Entra object id
 	endpoints map[string]string  // endpoint to Entra object id
@@ -182,7 +184,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		b.mu.Unlock()
 		return ErrRunning
 	}
-	b.started = true
+	b.started, b.ending = true, ctx.Done()
 	b.mu.Unlock()
 	if stop, err := b.metrics.observe(b); err == nil {
 		defer stop()
@@ -210,6 +212,16 @@ func (b *Bridge) Run(ctx context.Context) error {
 	cancel()
 	running.Wait()
 	return b.cleanUp(context.WithoutCancel(ctx))
+}
+
+// endingLocked reports whether Run is to end.
+func (b *Bridge) endingLocked() bool {
+	select {
+	case <-b.ending:
+		return true
+	default:
+		return false
+	}
 }
 
 // cleanUp clears the open sessions, unless they are to be kept.

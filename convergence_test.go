@@ -90,7 +90,7 @@ func (c *chaos) event(id string, quiet bool) {
 // meddle is what the embedder may do at any moment.
 func (c *chaos) meddle(id string, all presence.Roster) {
 	c.mu.Lock()
-	kind, d := c.random.IntN(8), Direction(c.random.IntN(3))
+	kind, d := c.random.IntN(9), Direction(c.random.IntN(3))
 	if kind == 0 {
 		c.roster = presence.Roster{}
 		for _, u := range all.Users {
@@ -116,6 +116,11 @@ func (c *chaos) meddle(id string, all presence.Roster) {
 		b.CloudLinkGap("chaos")
 	case 6:
 		_ = b.Refresh(id)
+	case 7:
+		c.syncs.Go(func() {
+			_, err := b.ResetPhone(c.t.Context(), id)
+			assert.True(c.t, err == nil || errors.Is(err, ErrStopped) || errors.Is(err, ErrUnknownUser), "%v", err)
+		})
 	default:
 		c.syncs.Go(func() {
 			_, err := b.SyncAll(c.t.Context(), nil)

@@ -56,7 +56,8 @@
 //
 // [Bridge.Explain] shows all of it for one user: the inputs with their age, the
 // rule that was applied, the last writes with their causes, and what keeps the
-// bridge from writing. [Hooks] and the instruments show it for all.
+// bridge from writing; [Bridge.ResetPhone] and [Bridge.SyncAll] set right what does not
+// heal by itself. [Hooks] and the instruments show it for all.
 //
 // # Where to go from here
 //

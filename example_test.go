@@ -136,6 +136,32 @@ func ExampleBridge_SyncAll() {
 	// Available
 }
 
+// ResetPhone ends a session that is stuck, and says what it found.
+func ExampleBridge_ResetPhone() {
+	sides := newMemory()
+	bridge, err := presencebridge.New(presencebridge.Sides{Directory: sides, Teams: sides, Phones: sides}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error)
+	go func() { done <- bridge.Run(ctx) }()
+
+	reset, err := bridge.ResetPhone(ctx, ada.TeamsID) // waits for the roster
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(reset.Summary)
+
+	stop()
+	<-done
+	// Output:
+	// The telephones were read again (idle), and the session that Teams held was ended.
+}
+
 // account is a monitor's account that may watch so many users.
 type account struct{ room int }
 

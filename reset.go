@@ -171,10 +171,13 @@ type resetRun struct {
 	began  time.Time
 	report PhoneReset
 	// read: the telephones have been read since the run began.
-	read  bool
-	done  chan struct{}
-	ended bool
-	err   error
+	read bool
+	// written: a request to Teams that began since then was carried out, or would
+	// have been in a dry run.
+	written bool
+	done    chan struct{}
+	ended   bool
+	err     error
 }
 
 func (b *Bridge) beginResetLocked(p *person, now time.Time) *resetRun {
@@ -223,6 +226,7 @@ func (r *resetRun) wrote(p *person, w Write) {
 		return
 	}
 	r.report.Writes = append(r.report.Writes, w)
+	r.written = r.written || w.Err == nil
 	switch {
 	case w.Err != nil, w.DryRun:
 	case w.Operation != "clear":
@@ -245,7 +249,9 @@ func (r *resetRun) check(b *Bridge, p *person, now time.Time) {
 		r.end(b, now, errLeft(p.user))
 		return
 	}
-	if !r.read && b.soonReadLocked(p, ofLines, now) {
+	// Another ResetPhone may have forgotten again what was read for this one, before it
+	// led to a write.
+	if (!r.read || !r.written && p.view.resetting()) && b.soonReadLocked(p, ofLines, now) {
 		return
 	}
 	if p.verdict.actions[toTeams].kind != doNothing && p.waits(b.teamsWrite, now).IsZero() {

@@ -18,9 +18,8 @@ type SyncReport struct {
 	// brought to MiCollab. Skipped is how many of the roster are not.
 	Total   int `json:"total"`
 	Skipped int `json:"skipped"`
-	// Read is how many of Total had their Teams presence read since the run began,
-	// and before they were finished: all of Done but those for whom a request failed
-	// before it.
+	// Read is how many of Total had their Teams presence read since the run began. In
+	// the end it is all of Total but those whose presence could not be read.
 	Read int `json:"read"`
 	// Done is how many of Total are finished: Changed, AlreadyRight, Blocked
 	// and Failed together.
@@ -172,8 +171,11 @@ func (r *syncRun) check(b *Bridge, p *person) {
 		delete(r.waiting, id)
 		r.finish()
 		return
-	case fail(b.teamsRead), fail(b.statusRead), fail(b.statusWrite):
-	case p.view.teams.readAt.Before(r.began), st.shownAt.Before(r.began):
+	case fail(b.teamsRead):
+	case r.unread[id]:
+		return
+	case fail(b.statusRead), fail(b.statusWrite):
+	case st.shownAt.Before(r.began):
 		return
 	case p.verdict.actions[toMiCollab].kind != doNothing:
 		return

@@ -65,11 +65,14 @@ func (b *Bridge) evaluateLocked(p *person, now time.Time) {
 		d.wakeAt(p.missedAt.Add(b.opts.MissedAfter))
 	}
 	p.verdict = d
-	for run := range b.syncs {
-		run.check(b, p)
-	}
-	for run := range b.resets {
-		run.check(b, p, now)
+	if !b.endingLocked() {
+		// Otherwise requests fail because the bridge stops, which cleanUp tells them.
+		for run := range b.syncs {
+			run.check(b, p)
+		}
+		for run := range b.resets {
+			run.check(b, p, now)
+		}
 	}
 	if p.removed && !p.view.session.possible() {
 		b.forgetLocked(p)
