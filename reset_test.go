@@ -400,6 +400,48 @@ func TestResetInADryRunSendsNothing(t *testing.T) {
 	})
 }
 
+// The session that a reset replaces may have been another's, and Teams may still show it.
+func TestSessionThatAResetReplacesIsNoEcho(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		stop := w.start(rarely(Options{Direction: Bidirectional}))
+		w.line("ada", presence.LineConnected, false)
+		time.Sleep(time.Second)
+		w.notify = func(string, string) {}
+		w.plant("ada", presenting)
+		time.Sleep(time.Minute)
+		w.staleFor = 4 * time.Second
+		w.reset("ada")
+		for range 30 {
+			w.deliver("ada", "teams")
+			time.Sleep(time.Second)
+		}
+		assert.Empty(t, w.written(DestinationMiCollab))
+		assert.Equal(t, BlockOwnSession, w.explain("ada").StatusBlock)
+		require.NoError(t, stop())
+	})
+}
+
+// Whoever resets oftener than a reading takes must not keep it from ever counting.
+func TestResetsOneAfterTheOtherStarveNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada")
+		stop := w.start(rarely(Options{}))
+		w.plant("ada", inACall)
+		var running sync.WaitGroup
+		for range 1000 {
+			time.Sleep(3 * time.Millisecond)
+			running.Go(func() {
+				r, err := w.bridge.ResetPhone(t.Context(), "ada")
+				assert.NoError(t, err)
+				assert.Less(t, r.Done.Sub(r.At), time.Second)
+			})
+		}
+		running.Wait()
+		require.NoError(t, stop())
+	})
+}
+
 func TestResetIsNotHeldBackByDamping(t *testing.T) {
 	v := known()
 	for i := range 8 {

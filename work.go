@@ -317,10 +317,6 @@ func (b *Bridge) readLines(ctx context.Context, id string) error {
 	if p := b.people[id]; p != nil {
 		p.end(ofLines, cause, err != nil)
 		b.settleAttempt(p, b.lineRead, err, now)
-		if began.Before(p.view.phone.forgottenAt) {
-			// What was asked for since then does not wait because of it.
-			delete(p.attempts, b.lineRead)
-		}
 		if p.view.phone.observeLines(p.user, lines, began, cause) {
 			observed = append(observed, Observation{Time: now, User: p.user, Side: "phone", Line: p.view.phone.line, Trigger: cause.Trigger})
 		}
