@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +31,13 @@ func (w *world) silently(id string, state presence.LineState) {
 	defer w.mu.Unlock()
 	e := w.people[id].user.Endpoints[0]
 	w.people[id].lines[e] = presence.Line{Endpoint: e, State: state}
+}
+
+// seen returns the observations so far.
+func (w *world) seen() []Observation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.observed)
 }
 
 func (w *world) reset(id string) PhoneReset {
@@ -123,7 +132,7 @@ func TestResetDuringACallDoesNotFlicker(t *testing.T) {
 					w.plant("ada", presenting)
 				}
 				time.Sleep(time.Second)
-				n, writes := len(w.observed), len(w.written(DestinationMiCollab))
+				n, writes := len(w.seen()), len(w.written(DestinationMiCollab))
 				r := w.reset("ada")
 				assert.Equal(t, inACall, w.session("ada"))
 				assert.True(t, r.SessionSet)
@@ -131,7 +140,7 @@ func TestResetDuringACallDoesNotFlicker(t *testing.T) {
 				assert.Equal(t, inACall, r.After.Session)
 				assert.Zero(t, w.count("clear"), "a session that is justified is replaced, not ended")
 				time.Sleep(time.Minute)
-				for _, o := range w.observed[n:] {
+				for _, o := range w.seen()[n:] {
 					if o.Side == "teams" {
 						assert.Equal(t, presence.Busy, o.Presence.Availability, "%+v", o)
 					}
@@ -404,13 +413,19 @@ func TestResetInADryRunSendsNothing(t *testing.T) {
 func TestSessionThatAResetReplacesIsNoEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "ada")
+		var deaf atomic.Bool
+		w.notify = func(id, side string) {
+			if !deaf.Load() {
+				w.deliver(id, side)
+			}
+		}
+		w.staleFor = 4 * time.Second
 		stop := w.start(rarely(Options{Direction: Bidirectional}))
 		w.line("ada", presence.LineConnected, false)
-		time.Sleep(time.Second)
-		w.notify = func(string, string) {}
+		time.Sleep(time.Minute)
+		deaf.Store(true)
 		w.plant("ada", presenting)
 		time.Sleep(time.Minute)
-		w.staleFor = 4 * time.Second
 		w.reset("ada")
 		for range 30 {
 			w.deliver("ada", "teams")
