@@ -66,11 +66,11 @@ func (r PhoneReset) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s <%s>: %s\n", r.User.Name, r.User.Email, r.Summary)
 	state := func(name string, p PhoneState) {
-		fmt.Fprintf(&s, "%s: phone %s", name, p.Line)
+		line := p.Line.String()
 		if p.LineReadAt.IsZero() {
-			s.WriteString(" (not read)")
+			line = "not read"
 		}
-		fmt.Fprintf(&s, ", teams session %s", p.SessionState)
+		fmt.Fprintf(&s, "%s: phone %s, teams session %s", name, line, p.SessionState)
 		if !p.Session.IsZero() {
 			fmt.Fprintf(&s, " %s", p.Session)
 		}
@@ -148,7 +148,7 @@ func (b *Bridge) ResetPhone(ctx context.Context, user string) (PhoneReset, error
 	}
 	run := b.beginResetLocked(p, time.Now())
 	b.mu.Unlock()
-	b.opts.Logger.Info("the phone state is reset", "bridge", b.opts.Name, "user", run.report.User.TeamsID)
+	b.opts.Logger.InfoContext(ctx, "the phone state is reset", "bridge", b.opts.Name, "user", run.report.User.TeamsID)
 	select {
 	case <-run.done:
 	case <-ctx.Done():
