@@ -19,7 +19,7 @@ func forbidden() *answer {
 // sees that there is no such account; others are told nothing.
 func (s *Server) inAccount(c *call) *answer {
 	id := c.value("accountID")
-	if id == "" || id == s.opts.AccountID {
+	if id == "" || id == s.AccountID() {
 		return nil
 	}
 	if c.session.role != RolePartnerAdmin {
@@ -34,11 +34,11 @@ func wholeHours(d time.Duration) int { return int((d + time.Hour - 1) / time.Hou
 
 func (s *Server) account(c *call) map[string]any {
 	return map[string]any{
-		"accountId": s.opts.AccountID, "accountNumber": s.opts.AccountNumber, "name": s.opts.AccountName,
+		"accountId": s.AccountID(), "accountNumber": s.opts.AccountNumber, "name": s.opts.AccountName,
 		"partnerId":               s.opts.PartnerID,
 		"accessTokenExpiryHours":  wholeHours(s.opts.TokenLifetime),
 		"refreshTokenExpiryHours": wholeHours(s.opts.RefreshLifetime),
-		"_links":                  map[string]link{"self": s.href(c, "/accounts/"+s.opts.AccountID)},
+		"_links":                  map[string]link{"self": s.href(c, "/accounts/"+s.AccountID())},
 	}
 }
 
@@ -47,7 +47,7 @@ func (s *Server) getAccounts(c *call) answer {
 	if refusal := c.accepts("$top", "$skip"); refusal != nil {
 		return *refusal
 	}
-	return collection(s, c, []string{s.opts.AccountID}, func(string) map[string]any { return s.account(c) })
+	return collection(s, c, []string{s.AccountID()}, func(string) map[string]any { return s.account(c) })
 }
 
 // getAccount is GET /accounts/{accountId}.
@@ -62,7 +62,7 @@ func (s *Server) getAccount(c *call) answer {
 func (s *Server) resource(c *call, u *User) map[string]any {
 	created := stamp(u.created)
 	r := map[string]any{
-		"userId": u.ID, "uniqueUserId": u.UniqueID, "accountId": s.opts.AccountID,
+		"userId": u.ID, "uniqueUserId": u.UniqueID, "accountId": s.AccountID(),
 		"name": u.Name, "displayName": u.Name,
 		"email": u.Email, "emailValid": u.Email != "", "emailVerified": u.Email != "",
 		"role": u.Role, "extension": u.Extension, "extensionVerified": u.Extension != "",
@@ -70,7 +70,7 @@ func (s *Server) resource(c *call, u *User) map[string]any {
 		"sipAddress": s.sipAddress(u), "sipPassword": u.SIPPassword,
 		"siteId": u.SiteID, "source": u.Source, "userVerified": true, "photoUrl": "",
 		"createdBy": "admin", "createdOn": created, "modifiedBy": "admin", "modifiedOn": created,
-		"_links": map[string]link{"self": s.href(c, "/accounts/"+s.opts.AccountID+"/users/"+url.PathEscape(u.ID))},
+		"_links": map[string]link{"self": s.href(c, "/accounts/"+s.AccountID()+"/users/"+url.PathEscape(u.ID))},
 	}
 	if s.assumed.PrincipalIDInUsers {
 		r["principalId"] = u.PrincipalID
@@ -131,7 +131,7 @@ func (s *Server) getUser(c *call) answer {
 
 func (s *Server) clientResource(found *client) map[string]any {
 	return map[string]any{
-		"clientId": found.id, "accountId": s.opts.AccountID, "name": found.name, "role": found.role, "type": "APP",
+		"clientId": found.id, "accountId": s.AccountID(), "name": found.name, "role": found.role, "type": "APP",
 		"createdOn": stamp(found.created),
 	}
 }

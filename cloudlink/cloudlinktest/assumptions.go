@@ -54,6 +54,9 @@ type Assumptions struct {
 	// own client does not know there. Default: no; a user's principal id equals
 	// its user id unless [User] says otherwise.
 	PrincipalIDInUsers bool
+	// SharedEmails lets several people have one e-mail address; with it signs in
+	// whoever had it first. Default: no, [Server.AddUser] panics.
+	SharedEmails bool
 	// RotateRefreshTokens makes a refresh token valid for one use. Default: it
 	// stays valid until its end, beside the new one that each use returns.
 	RotateRefreshTokens bool

@@ -108,11 +108,6 @@ func (c *call) fields() (url.Values, *answer) {
 	return values, nil
 }
 
-// isAccount accepts the account's id and its short number.
-func (s *Server) isAccount(id string) bool {
-	return id == s.opts.AccountID || id == s.opts.AccountNumber
-}
-
 // postToken is POST /token.
 func (s *Server) postToken(c *call) answer {
 	fields, refusal := c.fields()
@@ -223,7 +218,7 @@ func (s *Server) grant(of session, withRefresh bool) answer {
 	if withRefresh {
 		of.expires = now.Add(s.opts.RefreshLifetime)
 		refresh := s.sign(jwt.MapClaims{
-			"accountId": s.opts.AccountID, "iss": s.issuer(), "type": "user", "id": of.userID, "assumedRole": of.role,
+			"accountId": s.AccountID(), "iss": s.issuer(), "type": "user", "id": of.userID, "assumedRole": of.role,
 			"authProvider": "cloudlink", "iat": now.Unix(), "exp": of.expires.Unix(), "jti": rand.Text(),
 		})
 		s.refreshTokens[refresh] = of
@@ -246,8 +241,8 @@ func (s *Server) issuer() string { return "https://authentication.api.mitel.io/"
 // two tokens of one second apart.
 func (s *Server) claims(of session, now time.Time) jwt.MapClaims {
 	claims := jwt.MapClaims{
-		"principalId": of.principalID, "accountId": s.opts.AccountID, "partnerId": s.opts.PartnerID,
-		"domain": s.opts.AccountID + ".us.dev.api.mitel.io", "role": of.role, "iss": s.issuer(),
+		"principalId": of.principalID, "accountId": s.AccountID(), "partnerId": s.opts.PartnerID,
+		"domain": s.accountDomain(), "role": of.role, "iss": s.issuer(),
 		"iat": now.Unix(), "exp": of.expires.Unix(), "jti": rand.Text(),
 	}
 	if user := s.users[of.userID]; user != nil {
@@ -263,7 +258,7 @@ func (s *Server) claims(of session, now time.Time) jwt.MapClaims {
 }
 
 func (s *Server) sipAddress(u *User) string {
-	return "sip:" + u.ID + "@" + s.opts.AccountID + ".mitel.io"
+	return "sip:" + u.ID + "@" + s.AccountID() + ".mitel.io"
 }
 
 // getToken is GET /token, "whoami": what the token says, with times and booleans
@@ -277,8 +272,8 @@ func (s *Server) getToken(c *call) answer {
 	}
 	flag := strconv.FormatBool
 	identity := map[string]any{
-		"principalId": c.session.principalID, "accountId": s.opts.AccountID, "partnerId": s.opts.PartnerID,
-		"domain": s.opts.AccountID + ".us.dev.api.mitel.io", "role": c.session.role, "iss": s.issuer(),
+		"principalId": c.session.principalID, "accountId": s.AccountID(), "partnerId": s.opts.PartnerID,
+		"domain": s.accountDomain(), "role": c.session.role, "iss": s.issuer(),
 		"aud": "https://mitel.io/auth/teamwork", "integrationLatency": 0,
 		"exp": strconv.FormatInt(c.session.expires.Unix(), 10),
 		"iat": strconv.FormatInt(c.session.expires.Add(-s.opts.TokenLifetime).Unix(), 10),

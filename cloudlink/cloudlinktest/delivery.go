@@ -94,7 +94,7 @@ func (s *Server) publish(topic, subject string, content map[string]any, principa
 	}
 	p := publication{
 		PublicationID: newGUID(), Topic: topic, Method: http.MethodPut, Subject: subject,
-		Content: mustJSON(content), Publisher: publisher{s.opts.AccountID, principalID},
+		Content: mustJSON(content), Publisher: publisher{s.AccountID(), principalID},
 	}
 	var document any // for publication filters, which are rare
 	for _, id := range s.subscribed {

@@ -56,35 +56,42 @@ type client struct {
 }
 
 // AddUser adds a person, and an endpoint if there is an Extension, and returns
-// the person with what was filled in. A person with the same ID is replaced. It
-// panics if another person has the e-mail address or the principal id: that is
-// a fault of the test.
+// the person with what was filled in. A person with the same ID is replaced, and
+// keeps presence and endpoints; to change some of it, see [Server.UpdateUser]. It
+// panics if another person has the principal id or, but for
+// [Assumptions].SharedEmails, the e-mail address: that is a fault of the test.
 func (s *Server) AddUser(user User) User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.putUser(user, time.Now())
+}
+
+// putUser adds or replaces a person. The caller holds the lock.
+func (s *Server) putUser(user User, created time.Time) User {
 	orDefault(&user.ID, newGUID())
 	orDefault(&user.PrincipalID, user.ID)
 	orDefault(&user.UniqueID, newGUID())
 	orDefault(&user.Role, RoleUser)
 	orDefault(&user.Source, "CloudLink")
 	orDefault(&user.SIPPassword, rand.Text())
-	user.created = time.Now()
+	user.created = created
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	p, email := s.presentities[user.PrincipalID], presence.NormalizeEmail(user.Email)
-	if holder := s.emails[email]; (p != nil && p.userID != user.ID) || (holder != "" && holder != user.ID) {
+	holder := s.emails[email]
+	if taken := holder != "" && holder != user.ID && !s.assumed.SharedEmails; taken || (p != nil && p.userID != user.ID) {
 		panic(fmt.Sprintf("cloudlinktest: another user than %s has the same principal id or e-mail address", user.ID))
 	}
 	if before := s.users[user.ID]; before == nil {
 		s.userIDs = append(s.userIDs, user.ID)
 	} else {
-		delete(s.emails, presence.NormalizeEmail(before.Email))
+		s.releaseEmail(before)
 		if before.PrincipalID != user.PrincipalID {
 			delete(s.presentities, before.PrincipalID)
 		}
 	}
 	stored := user
 	s.users[user.ID] = &stored
-	if email != "" {
+	if email != "" && s.emails[email] == "" {
 		s.emails[email] = user.ID
 	}
 	if p == nil {
@@ -105,7 +112,7 @@ func (s *Server) RemoveUser(id string) {
 		return
 	}
 	delete(s.users, id)
-	delete(s.emails, presence.NormalizeEmail(user.Email))
+	s.releaseEmail(user)
 	s.userIDs = slices.DeleteFunc(s.userIDs, func(other string) bool { return other == id })
 	delete(s.presentities, user.PrincipalID)
 	for endpointID, e := range s.endpoints {
@@ -113,13 +120,7 @@ func (s *Server) RemoveUser(id string) {
 			delete(s.endpoints, endpointID)
 		}
 	}
-	for _, tokens := range []map[string]session{s.accessTokens, s.refreshTokens} {
-		for token, session := range tokens {
-			if session.userID == id {
-				delete(tokens, token)
-			}
-		}
-	}
+	s.removeTokens(func(of session) bool { return of.userID == id })
 	for subscriptionID, sub := range s.subscriptions {
 		if sub.owner == user.PrincipalID {
 			s.removeSubscription(subscriptionID)
@@ -140,7 +141,8 @@ func (s *Server) Users() []User {
 
 // AddClient adds an application's own identity, for the client credentials
 // grant, and for the authorization code grant, which needs no secret. An empty
-// role is [RoleAccountAdmin]. A client with the same id is replaced.
+// role is [RoleAccountAdmin]. A client with the same id is replaced: so its secret
+// and its role can be changed, the latter for the tokens it gets from then on.
 func (s *Server) AddClient(clientID, secret, role string) {
 	orDefault(&role, RoleAccountAdmin)
 	s.mu.Lock()

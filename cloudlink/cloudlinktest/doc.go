@@ -25,9 +25,11 @@
 //
 // [Server.Control] looks at the requests that come in, and answers, delays or
 // drops them in the double's place. [Server.SetDeliveryFault] does so with
-// deliveries. [Server.KillSubscription], [Server.ExpireTokens] and
-// [Server.RevokeRefreshTokens] take away what a client believes it has.
-// [Server.SetClockSkew] makes the server's clock wrong.
+// deliveries. [Server.KillSubscription], [Server.ExpireTokens],
+// [Server.RevokeRefreshTokens] and [Server.RemoveClient] take away what a client
+// believes it has. [Server.UpdateUser], [Server.AddClient], [Server.SetAccountID]
+// and [Server.SetDomain] change what it believes to know. [Server.SetClockSkew]
+// makes the server's clock wrong.
 //
 // # Time
 //

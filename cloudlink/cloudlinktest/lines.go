@@ -96,7 +96,7 @@ func (s *Server) endpointChanged(e *endpoint, kind Kind, cause Cause, by session
 		return
 	}
 	content := s.endpointResource(e, link{"/" + version + "/endpoints/" + e.id})
-	content["accountId"] = s.opts.AccountID
+	content["accountId"] = s.AccountID()
 	content["timestamp"] = time.Now().UnixMilli()
 	if u := s.users[e.userID]; u != nil {
 		content["principalId"], content["userId"], content["siteId"] = u.PrincipalID, u.ID, u.SiteID
@@ -199,7 +199,7 @@ func (s *Server) publishCall(e *endpoint, event string) {
 		"extraPbxData": map[string]any{
 			"alertingDevice": called, "calledDevice": called, "eventType": event, "callTrackingID": e.call.id,
 		},
-		"createdOn": stamp(e.call.created), "callId": e.call.id, "endpointId": e.id, "accountId": s.opts.AccountID,
+		"createdOn": stamp(e.call.created), "callId": e.call.id, "endpointId": e.id, "accountId": s.AccountID(),
 		"timestamp": now.UnixMilli(), "eventId": strconv.Itoa(s.lastEvent),
 		"mediaReceivedTimestamp": now.UnixMilli(), "mediaEventProcessedTimestamp": now.UnixMilli(),
 		"_links":      map[string]link{"self": {subject}},

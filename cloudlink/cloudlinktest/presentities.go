@@ -49,7 +49,7 @@ func (s *Server) SetStatus(principalID string, status presence.Status) bool {
 func (s *Server) presentityResource(principalID string) map[string]any {
 	p := s.presentities[principalID]
 	return map[string]any{
-		"principalId": principalID, "accountId": s.opts.AccountID,
+		"principalId": principalID, "accountId": s.AccountID(),
 		"status": string(p.status), "reason": p.reason, "modifiedOn": stamp(p.modified),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -94,6 +95,9 @@ type Server struct {
 	key     []byte        // signs tokens
 	ready   chan struct{} // closed once double is set
 
+	accountID atomic.Pointer[string]
+	domain    atomic.Pointer[string] // nil: the one at first
+
 	// What deliveries need. slots bounds how many are under way at once.
 	ctx        context.Context
 	cancel     context.CancelFunc
@@ -147,6 +151,7 @@ func NewServer(opts *Options) (*Server, error) {
 	}
 	orDefault(&s.opts.Host, "cloudlink.test")
 	orDefault(&s.opts.AccountID, "7b0c2d1e-54f6-4c3b-9a8d-0e1f2a3b4c5d")
+	s.SetAccountID(s.opts.AccountID)
 	orDefault(&s.opts.AccountNumber, "100001")
 	orDefault(&s.opts.AccountName, "Example Company")
 	orDefault(&s.opts.PartnerID, "1f2e3d4c-5b6a-4978-8695-a4b3c2d1e0f9")
@@ -244,9 +249,6 @@ func (s *Server) Client() *http.Client { return s.double.Client() }
 // CertificateAuthority returns the certificate of the double's own authority in
 // PEM, nil unless TLS was asked for.
 func (s *Server) CertificateAuthority() []byte { return s.double.CertificateAuthority() }
-
-// AccountID returns the id of the account.
-func (s *Server) AccountID() string { return s.opts.AccountID }
 
 // AccountNumber returns the short number of the account.
 func (s *Server) AccountNumber() string { return s.opts.AccountNumber }

@@ -151,7 +151,7 @@ func (s *Server) getSubscriptions(c *call) answer {
 		return map[string]any{
 			"subscriptionId": sub.ID, "applicationId": sub.ApplicationID, "deviceId": sub.WebhookURL, "transport": "webhook",
 			"topic": sub.Topic, "subjectFilter": sub.SubjectFilter, "methodFilter": sub.MethodFilter,
-			"publicationFilter": sub.PublicationFilter, "accountId": s.opts.AccountID, "principalId": sub.owner,
+			"publicationFilter": sub.PublicationFilter, "accountId": s.AccountID(), "principalId": sub.owner,
 			"createdOn": stamp(sub.CreatedOn),
 			"_links":    map[string]link{"self": s.href(c, "/subscriptions/"+sub.ID)},
 		}
