@@ -67,6 +67,10 @@ type Assumptions struct {
 	// ClientStateInReads includes the client state when a subscription is read
 	// or listed. Default: false, only the answer to its creation has it.
 	ClientStateInReads bool
+	// OmitDirectoryRoles leaves the claim wids out of the tokens of everybody who is
+	// no global administrator. Default: false, they hold the role that Entra gives
+	// to every ordinary account.
+	OmitDirectoryRoles bool
 	// ValidationTokensVersion1 issues validation tokens of version 1.0: from
 	// https://sts.windows.net, with the caller in appid. Microsoft's page shows a
 	// token of version 2.0, and code that expects the issuer of version 1.0.

@@ -101,11 +101,15 @@ func (s *Server) registered(issuer, subject string, now time.Time) jwt.Registere
 	}
 }
 
-func directoryRoles(u User) []string {
-	if u.GlobalAdministrator {
+func (s *Server) directoryRoles(u User) []string {
+	switch {
+	case u.GlobalAdministrator:
 		return []string{globalAdministratorRole}
+	case s.assume.OmitDirectoryRoles:
+		return nil
+	default:
+		return []string{userRole}
 	}
-	return nil
 }
 
 // appToken signs an app-only token.
@@ -124,7 +128,7 @@ func (s *Server) userToken(a *application, u User, audience, method string, scop
 		RegisteredClaims: s.registered(s.graphIssuer(), u.ID, now), Audience: audience,
 		Version: "1.0", TenantID: s.tenantID, ObjectID: u.ID, ApplicationID: a.ClientID, AppName: a.Name,
 		AppAuth: method, IdentityType: "user", Scopes: strings.Join(scopes, " "),
-		PrincipalName: u.PrincipalName, UniqueName: u.PrincipalName, Name: u.Name, DirectoryRole: directoryRoles(u), UniqueID: newToken(16),
+		PrincipalName: u.PrincipalName, UniqueName: u.PrincipalName, Name: u.Name, DirectoryRole: s.directoryRoles(u), UniqueID: newToken(16),
 	})
 }
 
@@ -132,7 +136,7 @@ func (s *Server) userToken(a *application, u User, audience, method string, scop
 func (s *Server) idToken(a *application, u User, nonce string, scopes set, now time.Time) (string, error) {
 	c := claims{
 		RegisteredClaims: s.registered(s.issuer(), u.ID, now), Audience: a.ClientID,
-		Version: "2.0", TenantID: s.tenantID, ObjectID: u.ID, Nonce: nonce, DirectoryRole: directoryRoles(u), UniqueID: newToken(16),
+		Version: "2.0", TenantID: s.tenantID, ObjectID: u.ID, Nonce: nonce, DirectoryRole: s.directoryRoles(u), UniqueID: newToken(16),
 	}
 	if scopes.has("profile") {
 		c.Name, c.Preferred = u.Name, u.PrincipalName

@@ -218,6 +218,11 @@ func TestGlobalAdministratorIsInTheToken(t *testing.T) {
 	inBubble(t, nil, func(w *world) {
 		admin := w.AddUser(graphtest.User{GlobalAdministrator: true})
 		assert.Equal(w, []any{"62e90394-69f5-4237-9190-012177145e10"}, claimsOf(w, w.userToken(admin.ID))["wids"])
+		assert.Equal(w, []any{"b79fbf4d-3ef9-4689-8143-76b194e85509"}, claimsOf(w, w.userToken(annID))["wids"])
+	})
+	inBubble(t, &graphtest.Options{Assumptions: &graphtest.Assumptions{OmitDirectoryRoles: true}}, func(w *world) {
+		admin := w.AddUser(graphtest.User{GlobalAdministrator: true})
+		assert.Contains(w, claimsOf(w, w.userToken(admin.ID)), "wids")
 		assert.NotContains(w, claimsOf(w, w.userToken(annID)), "wids")
 	})
 }

@@ -13,6 +13,10 @@ const graphAppID = "00000003-0000-0000-c000-000000000000"
 // tokens carry in their claim wids.
 const globalAdministratorRole = "62e90394-69f5-4237-9190-012177145e10"
 
+// userRole is the id that stands in the claim wids of an account without a
+// directory role.
+const userRole = "b79fbf4d-3ef9-4689-8143-76b194e85509"
+
 // changeTrackingAppID is the application that signs the validation tokens of
 // rich notifications.
 const changeTrackingAppID = "0bf30f3b-4a52-48df-9a82-234910c4a086"
