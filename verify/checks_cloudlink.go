@@ -35,19 +35,19 @@ func cloudLinkChecks() []Check {
 			Administrator: CloudLinkAdministrator, Basis: basisWhoAmI, run: checkCloudLinkCredentials,
 		},
 		{
-			Code: CodeCloudLinkAccount, Area: AreaCloudLink, Title: "The CloudLink account is the configured one", DependsOn: on(CodeCloudLinkCredentials), Severity: SeverityError,
+			Code: CodeCloudLinkAccount, Area: AreaCloudLink, Title: "The CloudLink account is the configured one", DependsOn: append(strictly(CodeCloudLinkCredentials), on(CodeCloudLinkRole)...), Severity: SeverityError,
 			Meaning:       "Whether the credentials belong to the configured account, and it can be read.",
 			Remedy:        "Copy the Account ID from the account page of Mitel Administration into the configuration, or use credentials of that account.",
 			Administrator: Operator, Basis: basisWhoAmI, run: checkCloudLinkAccount,
 		},
 		{
-			Code: CodeCloudLinkRole, Area: AreaCloudLink, Title: "The CloudLink role suffices", DependsOn: on(CodeCloudLinkCredentials), Severity: SeverityError,
+			Code: CodeCloudLinkRole, Area: AreaCloudLink, Title: "The CloudLink role suffices", DependsOn: strictly(CodeCloudLinkCredentials), Severity: SeverityError,
 			Meaning:       "Whether the credentials have the role ACCOUNT_ADMIN, or PARTNER_ADMIN, without which the users of the account cannot be listed.",
 			Remedy:        "Create a client of the account with the role ACCOUNT_ADMIN, or give the user that role.",
 			Administrator: CloudLinkAdministrator, Basis: basisWhoAmI, run: checkCloudLinkRole,
 		},
 		{
-			Code: CodeCloudLinkRegion, Area: AreaCloudLink, Title: "The CloudLink region is the account's", DependsOn: on(CodeCloudLinkCredentials), Severity: SeverityError,
+			Code: CodeCloudLinkRegion, Area: AreaCloudLink, Title: "The CloudLink region is the account's", DependsOn: strictly(CodeCloudLinkCredentials), Severity: SeverityError,
 			Meaning:       "Whether the configured region is that in which CloudLink keeps the account.",
 			Remedy:        "Enter the cloud location that the account page of Mitel Administration shows as the region.",
 			Administrator: Operator, Basis: basisWhoAmI, run: checkCloudLinkRegion,
@@ -60,7 +60,7 @@ func cloudLinkChecks() []Check {
 		},
 		{
 			Code: CodeCloudLinkHeard, Area: AreaCloudLink, Title: "The CloudLink subscriptions bring notifications", DependsOn: on(CodeCloudLinkSubscriptions), Severity: SeverityWarning,
-			Meaning:       "When a notification of CloudLink came last. A subscription can be alive and silent.",
+			Meaning:       "When each subscription brought a notification last. A subscription can be alive and silent: one that has never brought any is suspect after a day, the others after a week of silence.",
 			Remedy:        "Make a call on a telephone of the account and run the check again. If nothing is heard, let CloudLink reach the webhook URL.",
 			Administrator: Operator, Basis: basisWatcher, applies: withWatcher, run: checkCloudLinkHeard,
 		},

@@ -23,8 +23,8 @@ func miCollabChecks() []Check {
 			Administrator: CloudLinkAdministrator, Basis: basisMiCollab, applies: bidirectional, run: checkMiCollabAddress,
 		},
 		{
-			Code: CodeMiCollabAddressPrivate, Area: AreaMiCollab, Title: "The MiCollab address is that of its LAN", DependsOn: on(CodeMiCollabAddress), Severity: SeverityError,
-			Meaning:       "Whether the address resolves to a private one. The gateway must reach MiCollab's LAN interface; a public address leads to its WAN interface. The answer is that of the resolver here, which may differ from the gateway's.",
+			Code: CodeMiCollabAddressPrivate, Area: AreaMiCollab, Title: "The MiCollab address is that of its LAN", DependsOn: strictly(CodeMiCollabAddress), Severity: SeverityError,
+			Meaning:       "Whether the address resolves to a private one (RFC 1918, RFC 4193), each if there are several. The gateway must reach MiCollab's LAN interface; a public address leads to its WAN interface. One of the address space that providers share (RFC 6598) is a warning, since some networks use it inside. The answer is that of the resolver here, which may differ from the gateway's.",
 			Remedy:        "Enter the IP address of MiCollab's LAN interface, or let the FQDN resolve to it inside the network.",
 			Administrator: CloudLinkAdministrator, Basis: "a name resolution made now, from here", applies: bidirectional, run: checkMiCollabAddressPrivate,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -46,6 +47,8 @@ type plant struct {
 	usage    []presence.BudgetUsage
 	// What names resolve to.
 	addresses map[string][]netip.Addr
+	// Why nobody can tell of the gateway and of MiCollab.
+	gatewayErr, miCollabErr error
 
 	mu    sync.Mutex
 	asked map[string]int // how often each question was asked
@@ -160,13 +163,19 @@ func (p *plant) Roster() presence.Roster                         { return p.rost
 func (p *plant) Overflow() []string                              { return p.overflow }
 func (p *plant) Health() []presencebridge.Health                 { return p.health }
 func (p *plant) Direction() presencebridge.Direction             { return p.direction }
-func (p *plant) MiCollab(context.Context) (MiCollabFacts, error) { return p.miCollab, nil }
-func (p *plant) Gateway(context.Context) (GatewayFacts, error)   { return p.gateway, nil }
+func (p *plant) MiCollab(context.Context) (MiCollabFacts, error) { return p.miCollab, p.miCollabErr }
+func (p *plant) Gateway(context.Context) (GatewayFacts, error)   { return p.gateway, p.gatewayErr }
 func (p *plant) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	if found := p.addresses[host]; len(found) > 0 {
 		return found, nil
 	}
 	return nil, fmt.Errorf("lookup %s: no such host", host)
+}
+
+// answer is a host that takes every connection.
+func (p *plant) answer(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	return client, server.Close()
 }
 
 // plantPool and plantWatcher are the plant's pool and watcher, whose Snapshots

@@ -1,0 +1,78 @@
+package verify
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxNames is how many names one sentence lists.
+const maxNames = 10
+
+// names lists at most maxNames of the list, and how many more there are.
+func names(list []string) string {
+	if more := len(list) - maxNames; more > 0 {
+		return strings.Join(list[:maxNames], ", ") + " and " + strconv.Itoa(more) + " more"
+	}
+	return strings.Join(list, ", ")
+}
+
+// count returns "1 user" or "3 users".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// ago tells how long before the run t was: "3 minutes ago".
+func ago(f *facts, t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	switch d := f.startedAt.Sub(t); {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return count(int(d/time.Minute), "minute") + " ago"
+	case d < 48*time.Hour:
+		return count(int(d/time.Hour), "hour") + " ago"
+	default:
+		return count(int(d/(24*time.Hour)), "day") + " ago"
+	}
+}
+
+// date returns the day of t in UTC, such as 2026-03-31.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
+// asSentence makes a sentence of the words of an error: "check the region" becomes
+// "Check the region."
+func asSentence(s string) string {
+	s = strings.TrimRight(strings.TrimSpace(s), ".")
+	if s == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:] + "."
+}
+
+// ofError is the evidence of an error.
+func ofError(err error) Evidence {
+	if err == nil {
+		return Evidence{}
+	}
+	return Evidence{"error", err.Error()}
+}
+
+// seconds returns a wait that a service asked for, in words.
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%v", d.Round(time.Second))
+}
