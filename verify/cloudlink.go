@@ -28,7 +28,7 @@ func cloudLinkThrottled(err error) bool {
 func whileThrottled(what string, err error) Outcome {
 	wait := "Wait a few minutes and run the check again."
 	if asked, ok := presence.RetryAfter(err); ok {
-		wait = "Wait " + seconds(asked) + ", as CloudLink asks, and run the check again."
+		wait = "Wait " + waiting(asked) + ", as CloudLink asks, and run the check again."
 	}
 	return warned(what+" cannot be told: CloudLink asks for fewer requests.", wait, ofError(err)).by(Operator)
 }
@@ -42,7 +42,7 @@ func checkCloudLinkReachable(_ context.Context, f *facts, _ string) Outcome {
 		return passed(region, Evidence{"answer", "CloudLink asks for fewer requests"})
 	case errors.Is(err, cloudlink.ErrNoSuchRoute), errors.Is(err, cloudlink.ErrUnexpectedAnswer):
 		return failed("What answers at CloudLink's address is not CloudLink's API.", asSentence(remedy(err)), region, ofError(err))
-	case !errors.Is(err, presence.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded):
+	case !errors.Is(err, presence.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
 		return passed(region)
 	case errors.As(err, &answer) && answer.StatusCode != 0:
 		return failed(fmt.Sprintf("CloudLink answers with %d %s.", answer.StatusCode, http.StatusText(answer.StatusCode)), asSentence(remedy(err)), region, ofError(err))

@@ -43,9 +43,9 @@ func watchedTopics(f *facts) []string {
 	return []string{cloudlink.TopicMedia}
 }
 
-// needed returns the subscriptions of the topics that the bridge needs, and the
+// neededSubscriptions returns the subscriptions of the topics that the bridge needs, and the
 // topics for which the watcher has none to make.
-func needed(f *facts, w cloudlink.WatcherSnapshot) (subscriptions []cloudlink.WatchedSubscription, lacking []string) {
+func neededSubscriptions(f *facts, w cloudlink.WatcherSnapshot) (subscriptions []cloudlink.WatchedSubscription, lacking []string) {
 	for _, topic := range watchedTopics(f) {
 		before := len(subscriptions)
 		for _, s := range w.Subscriptions {
@@ -73,7 +73,7 @@ func checkCloudLinkSubscriptions(_ context.Context, f *facts, _ string) Outcome 
 	case cloudlink.WatcherSubscribing:
 		return warned("The watcher of CloudLink's subscriptions has only just begun.", "Run the check again in a minute.", evidence...)
 	}
-	subscriptions, lacking := needed(f, w)
+	subscriptions, lacking := neededSubscriptions(f, w)
 	var missing, unseen []string
 	for _, s := range subscriptions {
 		switch {
@@ -90,7 +90,7 @@ func checkCloudLinkSubscriptions(_ context.Context, f *facts, _ string) Outcome 
 	case len(missing) > 0:
 		return failed("There is no subscription to the notifications of "+strings.Join(missing, " and ")+".", asSentence(remedy(w.LastError)), evidence...)
 	case w.State == cloudlink.WatcherFailing:
-		return warned(fmt.Sprintf("Whether the subscriptions are still there cannot be told: the last %s at them failed, the last that succeeded was %s.", looks(w.Failures), ago(f, w.LastCheck)),
+		return warned(fmt.Sprintf("Whether the subscriptions are still there cannot be told: the last %s at them failed, %s.", looks(w.Failures), lastLook(f, w)),
 			asSentence(remedy(w.LastError)), evidence...)
 	case len(unseen) > 0:
 		return warned("CloudLink's list does not show the subscription to the notifications of "+strings.Join(unseen, " and ")+" that was made.", "Run the check again in ten minutes: the watcher makes another one.", evidence...)
@@ -108,6 +108,13 @@ func looks(n int) string {
 	return fmt.Sprintf("%d looks", n)
 }
 
+func lastLook(f *facts, w cloudlink.WatcherSnapshot) string {
+	if w.LastCheck.IsZero() {
+		return "and none has succeeded yet"
+	}
+	return "the last that succeeded was " + ago(f, w.LastCheck)
+}
+
 // subscriptionWords tell of one subscription.
 func subscriptionWords(f *facts, s cloudlink.WatchedSubscription) string {
 	if s.ID == "" {
@@ -120,12 +127,19 @@ func subscriptionWords(f *facts, s cloudlink.WatchedSubscription) string {
 	return words + ", heard " + ago(f, s.LastEvent)
 }
 
+func sinceWords(t time.Time) string {
+	if t.IsZero() {
+		return " yet"
+	}
+	return " since " + date(t)
+}
+
 func checkCloudLinkHeard(_ context.Context, f *facts, _ string) Outcome {
-	subscriptions, _ := needed(f, f.sources.Watcher.Snapshot())
+	subscriptions, _ := neededSubscriptions(f, f.sources.Watcher.Snapshot())
 	var (
 		silent   []string
 		evidence []Evidence
-		remedy   = "Change somebody's Teams status and run the check again. If nothing is heard, let CloudLink reach the webhook URL."
+		todo     = "Change somebody's Teams status and run the check again. If nothing is heard, let CloudLink reach the webhook URL."
 	)
 	for _, s := range subscriptions {
 		if s.ID == "" {
@@ -142,13 +156,13 @@ func checkCloudLinkHeard(_ context.Context, f *facts, _ string) Outcome {
 		if f.startedAt.Sub(since) <= patience {
 			continue
 		}
-		silent = append(silent, "of "+topicWords(s.Topic)+" since "+date(since))
+		silent = append(silent, "of "+topicWords(s.Topic)+sinceWords(since))
 		if s.Topic != cloudlink.TopicPresence {
-			remedy = "" // that of the check, which begins with a call
+			todo = "" // that of the check, which begins with a call
 		}
 	}
 	if len(silent) > 0 {
-		return warned("The subscriptions have brought no notification "+strings.Join(silent, " and ")+".", remedy, evidence...)
+		return warned("The subscriptions have brought no notification "+strings.Join(silent, " and ")+".", todo, evidence...)
 	}
 	return passed(evidence...)
 }

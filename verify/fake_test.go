@@ -77,7 +77,7 @@ func newPlant() *plant {
 			{Name: "Presence.Read.All", Purpose: "subscribe to presence", Delegated: true, Required: true},
 			{Name: "Subscription.Read.All", Purpose: "see subscriptions", Delegated: true, AdminConsent: true},
 		},
-		identity:  cloudlink.Identity{AccountID: "acc-1", Role: "ACCOUNT_ADMIN", Domain: "acc-1.eu.api.mitel.io"},
+		identity:  cloudlink.Identity{AccountID: "acc-1", Name: "bridge client", Role: "ACCOUNT_ADMIN", Domain: "acc-1.eu.api.mitel.io"},
 		account:   cloudlink.Account{ID: "acc-1", Name: "Example Company"},
 		miCollab:  MiCollabFacts{Server: micollab.Server{Address: "micollab.example.com", Version: micollab.Minimum(), TeamsIntegration: true, CloudLinkIntegration: true, PasswordSet: true}, Source: "a test"},
 		gateway:   GatewayFacts{Integration: true, PBX: []presence.PBX{presence.MiVoiceBusiness}, Source: "a test"},

@@ -49,8 +49,8 @@ func checkGatewayPBX(_ context.Context, f *facts, _ string) Outcome {
 		return untold(errNotTold, what, "Gateway").on(toldBy(gateway.Source))
 	}
 	var (
-		evidence              []Evidence
-		withoutLine, withoutT []string
+		evidence                  []Evidence
+		withoutLine, withoutTeams []string
 	)
 	for _, pbx := range gateway.PBX {
 		can := f.capability(pbx)
@@ -59,25 +59,24 @@ func checkGatewayPBX(_ context.Context, f *facts, _ string) Outcome {
 			withoutLine = append(withoutLine, string(pbx))
 		}
 		if !can.TeamsToMiCollab {
-			withoutT = append(withoutT, string(pbx))
+			withoutTeams = append(withoutTeams, string(pbx))
 		}
 	}
 	if f.direction != presencebridge.Bidirectional {
-		withoutT = nil
+		withoutTeams = nil
 	}
-	const line, teams = "its line state in Teams", "Teams presence"
 	var o Outcome
 	switch all := len(gateway.PBX); {
 	case len(withoutLine) == all:
-		o = failed(fmt.Sprintf("No connected telephone system shows %s: %s.", line, names(withoutLine)), "", evidence...)
-	case len(withoutT) == all:
-		o = failed(fmt.Sprintf("No connected telephone system takes %s: %s.", teams, names(withoutT)), "", evidence...)
-	case len(withoutLine) > 0 && len(withoutT) > 0:
-		o = warned(fmt.Sprintf("Some connected telephone systems do not show %s: %s; or do not take %s: %s.", line, names(withoutLine), teams, names(withoutT)), "", evidence...)
+		o = failed(fmt.Sprintf("No connected telephone system shows its line state in Teams: %s.", names(withoutLine)), "", evidence...)
+	case len(withoutTeams) == all:
+		o = failed(fmt.Sprintf("No connected telephone system takes Teams presence: %s.", names(withoutTeams)), "", evidence...)
+	case len(withoutLine) > 0 && len(withoutTeams) > 0:
+		o = warned(fmt.Sprintf("Some connected telephone systems do not show their line state in Teams: %s; or do not take Teams presence: %s.", names(withoutLine), names(withoutTeams)), "", evidence...)
 	case len(withoutLine) > 0:
-		o = warned(fmt.Sprintf("Some connected telephone systems do not show %s: %s.", line, names(withoutLine)), "", evidence...)
-	case len(withoutT) > 0:
-		o = warned(fmt.Sprintf("Some connected telephone systems do not take %s: %s.", teams, names(withoutT)), "", evidence...)
+		o = warned(fmt.Sprintf("Some connected telephone systems do not show their line state in Teams: %s.", names(withoutLine)), "", evidence...)
+	case len(withoutTeams) > 0:
+		o = warned(fmt.Sprintf("Some connected telephone systems do not take Teams presence: %s.", names(withoutTeams)), "", evidence...)
 	default:
 		o = passed(evidence...)
 	}

@@ -15,14 +15,15 @@ import (
 )
 
 // miCollabCondition judges one condition of [micollab.Server.Ready], of which it
-// names one or more sentinels. what tells the fact in a sentence.
-func miCollabCondition(f *facts, what string, tell func(micollab.Server) string, sentinels ...error) Outcome {
+// names one or more sentinels. what tells the fact in a
+// sentence, and show in a report.
+func miCollabCondition(f *facts, what string, show func(micollab.Server) string, sentinels ...error) Outcome {
 	m, err := f.miCollab()
 	if err != nil {
 		return untold(err, what, "MiCollab")
 	}
-	evidence := []Evidence{{"value", tell(m.Server)}, {"source", m.Source}}
-	for _, condition := range conditions(m.Ready()) {
+	evidence := []Evidence{{"value", show(m.Server)}, {"source", m.Source}}
+	for _, condition := range unmetConditions(m.Ready()) {
 		for _, sentinel := range sentinels {
 			if !errors.Is(condition, sentinel) {
 				continue
@@ -38,8 +39,8 @@ func miCollabCondition(f *facts, what string, tell func(micollab.Server) string,
 	return passed(evidence...).on(toldBy(m.Source))
 }
 
-// conditions returns what Ready found, each by itself.
-func conditions(err error) []*micollab.ConditionError {
+// unmetConditions returns what Ready found, each by itself.
+func unmetConditions(err error) []*micollab.ConditionError {
 	var joined interface{ Unwrap() []error }
 	if !errors.As(err, &joined) {
 		return nil

@@ -21,21 +21,21 @@ func TestMiCollabConditions(t *testing.T) {
 		return func(p *plant, _ *SystemOptions, _ *SystemSettings) { change(&p.miCollab.Server) }
 	}
 	troubles := []trouble{
-		{name: "missing", code: CodeMiCollabAddress, make: server(func(s *micollab.Server) { s.Address = " " }), status: Failed, sentence: "MiCollab address missing."},
-		{name: "URL", code: CodeMiCollabAddress, make: server(func(s *micollab.Server) { s.Address = "https://micollab.example.com/" }),
+		{name: "missing", code: CodeMiCollabAddress, cause: server(func(s *micollab.Server) { s.Address = " " }), status: Failed, sentence: "MiCollab address missing."},
+		{name: "URL", code: CodeMiCollabAddress, cause: server(func(s *micollab.Server) { s.Address = "https://micollab.example.com/" }),
 			status: Failed, sentence: `MiCollab address invalid: "https://micollab.example.com/" is neither an IP address nor an FQDN.`, remedy: "Give the bare address"},
-		{name: "missing", code: CodeMiCollabPassword, make: server(func(s *micollab.Server) { s.PasswordSet = false }), status: Failed, sentence: "MiCollab password missing."},
-		{name: "too old", code: CodeMiCollabVersion, make: server(func(s *micollab.Server) { s.Version = micollab.Version{Major: 9, Minor: 7} }),
+		{name: "missing", code: CodeMiCollabPassword, cause: server(func(s *micollab.Server) { s.PasswordSet = false }), status: Failed, sentence: "MiCollab password missing."},
+		{name: "too old", code: CodeMiCollabVersion, cause: server(func(s *micollab.Server) { s.Version = micollab.Version{Major: 9, Minor: 7} }),
 			status: Failed, sentence: "this server is 9.7", remedy: "Upgrade MiCollab to 9.8 SP1 or later."},
-		{name: "missing", code: CodeMiCollabVersion, make: server(func(s *micollab.Server) { s.Version = micollab.Version{} }),
+		{name: "missing", code: CodeMiCollabVersion, cause: server(func(s *micollab.Server) { s.Version = micollab.Version{} }),
 			status: Failed, sentence: "MiCollab version missing.", remedy: "Enter the release of MiCollab", administrator: Operator},
-		{name: "off", code: CodeMiCollabCloudLinkIntegration, make: server(func(s *micollab.Server) { s.CloudLinkIntegration = false }),
+		{name: "off", code: CodeMiCollabCloudLinkIntegration, cause: server(func(s *micollab.Server) { s.CloudLinkIntegration = false }),
 			status: Failed, sentence: "MiCollab's CloudLink integration is off."},
-		{name: "off", code: CodeMiCollabTeamsIntegration, make: server(func(s *micollab.Server) { s.TeamsIntegration = false }),
+		{name: "off", code: CodeMiCollabTeamsIntegration, cause: server(func(s *micollab.Server) { s.TeamsIntegration = false }),
 			status: Failed, sentence: "MiCollab's Microsoft Teams integration is off."},
 		// What another check is for.
-		{name: "and a missing address", code: CodeMiCollabVersion, make: server(func(s *micollab.Server) { s.Address = "" }), status: Passed},
-		{name: "and an old release", code: CodeMiCollabAddress, make: server(func(s *micollab.Server) { s.Version = micollab.Version{Major: 1} }), status: Passed},
+		{name: "and a missing address", code: CodeMiCollabVersion, cause: server(func(s *micollab.Server) { s.Address = "" }), status: Passed},
+		{name: "and an old release", code: CodeMiCollabAddress, cause: server(func(s *micollab.Server) { s.Version = micollab.Version{Major: 1} }), status: Passed},
 	}
 	for code, what := range map[Code]string{
 		CodeMiCollabAddress: "which address MiCollab has", CodeMiCollabPassword: "whether the gateway has the MiCollab password", CodeMiCollabVersion: "which release MiCollab is",
@@ -43,30 +43,30 @@ func TestMiCollabConditions(t *testing.T) {
 		CodeMiCollabAddressPrivate: "which address MiCollab has", CodeMiCollabReachable: "which address MiCollab has",
 	} {
 		troubles = append(troubles,
-			trouble{name: "not told", code: code, make: func(p *plant, _ *SystemOptions, _ *SystemSettings) { p.miCollabErr = errNotTold },
+			trouble{name: "not told", code: code, cause: func(p *plant, _ *SystemOptions, _ *SystemSettings) { p.miCollabErr = errNotTold },
 				status: Warned, sentence: "Nobody has told " + what, remedy: "fill SystemSources.MiCollab", administrator: Operator},
-			trouble{name: "error", code: code, make: func(p *plant, _ *SystemOptions, _ *SystemSettings) { p.miCollabErr = errors.New("boom") },
+			trouble{name: "error", code: code, cause: func(p *plant, _ *SystemOptions, _ *SystemSettings) { p.miCollabErr = errors.New("boom") },
 				status: Warned, sentence: "It is not known " + what, remedy: "Look at the error", administrator: Operator},
-			trouble{name: "one-way", code: code, make: func(p *plant, _ *SystemOptions, _ *SystemSettings) {
+			trouble{name: "one-way", code: code, cause: func(p *plant, _ *SystemOptions, _ *SystemSettings) {
 				p.direction, p.miCollabErr = presencebridge.OneWay, errNotTold
 			}, status: NotApplicable, sentence: "not bidirectional"})
 	}
 	checkTroubles(t, troubles)
 }
 
-// lookup is a resolver that always answers the same.
-type lookup struct {
+// fixedLookup is a resolver that always answers the same.
+type fixedLookup struct {
 	addresses []netip.Addr
 	err       error
 }
 
-func (l lookup) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+func (l fixedLookup) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
 	return l.addresses, l.err
 }
 
 func resolving(addresses ...string) func(*plant, *SystemOptions, *SystemSettings) {
 	return func(_ *plant, o *SystemOptions, _ *SystemSettings) {
-		var l lookup
+		var l fixedLookup
 		for _, a := range addresses {
 			l.addresses = append(l.addresses, netip.MustParseAddr(a))
 		}
@@ -77,15 +77,15 @@ func resolving(addresses ...string) func(*plant, *SystemOptions, *SystemSettings
 func TestMiCollabAddressIsPrivate(t *testing.T) {
 	address := func(address string) func(*plant, *SystemOptions, *SystemSettings) {
 		return func(p *plant, o *SystemOptions, _ *SystemSettings) {
-			p.miCollab.Address, o.Resolver = address, lookup{err: errors.New("an address was looked up")}
+			p.miCollab.Address, o.Resolver = address, fixedLookup{err: errors.New("an address was looked up")}
 		}
 	}
 	unresolved := func(err error) func(*plant, *SystemOptions, *SystemSettings) {
-		return func(_ *plant, o *SystemOptions, _ *SystemSettings) { o.Resolver = lookup{err: err} }
+		return func(_ *plant, o *SystemOptions, _ *SystemSettings) { o.Resolver = fixedLookup{err: err} }
 	}
-	also := func(make func(*plant, *SystemOptions, *SystemSettings), change func(*SystemOptions)) func(*plant, *SystemOptions, *SystemSettings) {
+	also := func(first func(*plant, *SystemOptions, *SystemSettings), change func(*SystemOptions)) func(*plant, *SystemOptions, *SystemSettings) {
 		return func(p *plant, o *SystemOptions, s *SystemSettings) {
-			make(p, o, s)
+			first(p, o, s)
 			change(o)
 		}
 	}
@@ -94,31 +94,33 @@ func TestMiCollabAddressIsPrivate(t *testing.T) {
 	notFound := &net.DNSError{Err: "no such host", Name: "micollab.example.com", IsNotFound: true}
 	const code = CodeMiCollabAddressPrivate
 	checkTroubles(t, []trouble{
-		{name: "private IPv4", code: code, make: address("192.168.4.5"), status: Passed},
-		{name: "private IPv6", code: code, make: address("fd12:3456::1"), status: Passed},
-		{name: "private within IPv6", code: code, make: address("::ffff:10.0.0.1"), status: Passed},
-		{name: "public", code: code, make: address("203.0.113.9"), status: Failed, sentence: "MiCollab's address is not private: 203.0.113.9 (public)."},
-		{name: "public, elsewhere", code: code, make: also(address("203.0.113.9"), elsewhere), status: Failed, sentence: "203.0.113.9 (public)"},
-		{name: "shared", code: code, make: address("100.100.1.1"), status: Warned, sentence: "100.100.1.1 (of the address space that providers share)", remedy: "Make sure"},
-		{name: "link-local IPv4", code: code, make: address("169.254.3.4"), status: Failed, sentence: "169.254.3.4 (link-local)"},
-		{name: "link-local IPv6", code: code, make: address("fe80::1"), status: Failed, sentence: "fe80::1 (link-local)"},
-		{name: "multicast", code: code, make: address("224.0.0.1"), status: Failed, sentence: "(of no single host)"},
-		{name: "loopback", code: code, make: address("127.0.0.1"), status: Failed, sentence: "127.0.0.1 (of this machine itself)"},
-		{name: "loopback of doubles", code: code, make: also(address("127.0.0.1"), doubles), status: Passed},
-		{name: "public, with doubles", code: code, make: also(address("203.0.113.9"), doubles), status: Failed, sentence: "public"},
-		{name: "name", code: code, make: resolving("10.0.0.1", "fd00::1"), status: Passed},
-		{name: "name with a public address", code: code, make: resolving("10.0.0.1", "203.0.113.9", "100.64.0.1"),
+		{name: "private IPv4", code: code, cause: address("192.168.4.5"), status: Passed},
+		{name: "private IPv6", code: code, cause: address("fd12:3456::1"), status: Passed},
+		{name: "private within IPv6", code: code, cause: address("::ffff:10.0.0.1"), status: Passed},
+		{name: "public", code: code, cause: address("203.0.113.9"), status: Failed, sentence: "MiCollab's address is not private: 203.0.113.9 (public)."},
+		{name: "public, elsewhere", code: code, cause: also(address("203.0.113.9"), elsewhere), status: Failed, sentence: "203.0.113.9 (public)"},
+		{name: "shared", code: code, cause: address("100.100.1.1"), status: Warned, sentence: "100.100.1.1 (of the address space that providers share)", remedy: "Make sure"},
+		{name: "shared within IPv6", code: code, cause: address("::ffff:100.100.1.1"), status: Warned, sentence: "100.100.1.1 (of the address", remedy: "Make sure"},
+		{name: "link-local IPv4", code: code, cause: address("169.254.3.4"), status: Failed, sentence: "169.254.3.4 (link-local)"},
+		{name: "link-local IPv6", code: code, cause: address("fe80::1"), status: Failed, sentence: "fe80::1 (link-local)"},
+		{name: "multicast", code: code, cause: address("224.0.0.1"), status: Failed, sentence: "(of no single host)"},
+		{name: "loopback", code: code, cause: address("127.0.0.1"), status: Failed, sentence: "127.0.0.1 (of this machine itself)"},
+		{name: "loopback of doubles", code: code, cause: also(address("127.0.0.1"), doubles), status: Passed},
+		{name: "public, with doubles", code: code, cause: also(address("203.0.113.9"), doubles), status: Failed, sentence: "public"},
+		{name: "name", code: code, cause: resolving("10.0.0.1", "fd00::1"), status: Passed},
+		{name: "name with a shared address within IPv6", code: code, cause: resolving("::ffff:100.64.0.1"), status: Warned, sentence: "100.64.0.1 (of the address", remedy: "Make sure"},
+		{name: "name with a public address", code: code, cause: resolving("10.0.0.1", "203.0.113.9", "100.64.0.1"),
 			status: Failed, sentence: "micollab.example.com resolves to what is not private: 203.0.113.9 (public)."},
-		{name: "name with a public address, elsewhere", code: code, make: also(resolving("203.0.113.9"), elsewhere),
+		{name: "name with a public address, elsewhere", code: code, cause: also(resolving("203.0.113.9"), elsewhere),
 			status: Warned, sentence: "The gateway's resolver may answer otherwise.", remedy: "Make sure that micollab.example.com resolves"},
-		{name: "no such host", code: code, make: unresolved(notFound), status: Failed, sentence: "does not resolve: there is no such host", remedy: "Correct the name"},
-		{name: "no such host, elsewhere", code: code, make: also(unresolved(notFound), elsewhere), status: NotApplicable, sentence: "does not resolve here"},
-		{name: "no address", code: code, make: unresolved(nil), status: Failed, sentence: "there is no such host", remedy: "Correct the name"},
-		{name: "no answer", code: code, make: unresolved(&net.DNSError{Err: "i/o timeout", IsTimeout: true}),
+		{name: "no such host", code: code, cause: unresolved(notFound), status: Failed, sentence: "does not resolve: there is no such host", remedy: "Correct the name"},
+		{name: "no such host, elsewhere", code: code, cause: also(unresolved(notFound), elsewhere), status: NotApplicable, sentence: "does not resolve here"},
+		{name: "no address", code: code, cause: unresolved(nil), status: Failed, sentence: "there is no such host", remedy: "Correct the name"},
+		{name: "no answer", code: code, cause: unresolved(&net.DNSError{Err: "i/o timeout", IsTimeout: true}),
 			status: Failed, sentence: "the name service does not answer", remedy: "Make the name service", administrator: Operator},
-		{name: "no answer in time", code: code, make: unresolved(context.DeadlineExceeded),
+		{name: "no answer in time", code: code, cause: unresolved(context.DeadlineExceeded),
 			status: Failed, sentence: "the name service does not answer", remedy: "Make the name service", administrator: Operator},
-		{name: "another error", code: code, make: unresolved(errors.New("boom")), status: Failed, sentence: "micollab.example.com does not resolve.", remedy: "Look at the error", administrator: Operator},
+		{name: "another error", code: code, cause: unresolved(errors.New("boom")), status: Failed, sentence: "micollab.example.com does not resolve.", remedy: "Look at the error", administrator: Operator},
 	})
 }
 
@@ -139,29 +141,29 @@ func TestMiCollabIsReached(t *testing.T) {
 	}
 	const code = CodeMiCollabReachable
 	checkTroubles(t, []trouble{
-		{name: "refused", code: code, make: dial(fails(refused), "10.0.0.1"), status: Failed, sentence: "MiCollab's host refuses the connection at 10.0.0.1:443."},
-		{name: "hanging", code: code, make: dial(hangs, "10.0.0.1", "fd00::1"), status: Failed, sentence: "MiCollab does not answer at 10.0.0.1:443, [fd00::1]:443."},
-		{name: "no route", code: code, make: dial(fails(errors.New("no route to host")), "10.0.0.1"), status: Failed, sentence: "There is no connection to MiCollab at 10.0.0.1:443."},
-		{name: "another port", code: code, make: func(p *plant, o *SystemOptions, s *SystemSettings) {
+		{name: "refused", code: code, cause: dial(fails(refused), "10.0.0.1"), status: Failed, sentence: "MiCollab's host refuses the connection at 10.0.0.1:443."},
+		{name: "hanging", code: code, cause: dial(hangs, "10.0.0.1", "fd00::1"), status: Failed, sentence: "MiCollab does not answer at 10.0.0.1:443, [fd00::1]:443."},
+		{name: "no route", code: code, cause: dial(fails(errors.New("no route to host")), "10.0.0.1"), status: Failed, sentence: "There is no connection to MiCollab at 10.0.0.1:443."},
+		{name: "another port", code: code, cause: func(p *plant, o *SystemOptions, s *SystemSettings) {
 			dial(fails(refused), "10.0.0.1")(p, o, s)
 			o.MiCollabPort = 8443
 		}, status: Failed, sentence: "10.0.0.1:8443"},
-		{name: "many addresses", code: code, make: dial(fails(refused), "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"), status: Failed, sentence: "10.0.0.1:443, 10.0.0.2:443, 10.0.0.3:443."},
-		{name: "no such host", code: code, make: dial(fails(refused)), status: Failed, sentence: "does not resolve", remedy: "Correct the name"},
-		{name: "elsewhere", code: code, make: func(p *plant, o *SystemOptions, s *SystemSettings) {
+		{name: "many addresses", code: code, cause: dial(fails(refused), "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"), status: Failed, sentence: "10.0.0.1:443, 10.0.0.2:443, 10.0.0.3:443."},
+		{name: "no such host", code: code, cause: dial(fails(refused)), status: Failed, sentence: "does not resolve", remedy: "Correct the name"},
+		{name: "elsewhere", code: code, cause: func(p *plant, o *SystemOptions, s *SystemSettings) {
 			dial(fails(refused), "10.0.0.1")(p, o, s)
 			o.MiCollabElsewhere = true
 		}, status: NotApplicable, sentence: "cannot be reached from here"},
 	})
 }
 
-// connection notes that it was closed.
-type connection struct {
+// closable notes that it was closed.
+type closable struct {
 	net.Conn
 	closed *int
 }
 
-func (c connection) Close() error {
+func (c closable) Close() error {
 	*c.closed++
 	return errors.New("closed already")
 }
@@ -177,7 +179,10 @@ func TestMiCollabIsReachedAtAnyAddress(t *testing.T) {
 				<-ctx.Done() // it takes half of the time and no more
 				return nil, ctx.Err()
 			}
-			return connection{closed: &closed}, nil
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return closable{closed: &closed}, nil
 		}
 		r := p.only(t, opts, CodeMiCollabReachable)[0]
 		assert.Equal(t, Passed, r.Status, r.Sentence)

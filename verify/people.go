@@ -49,9 +49,9 @@ func nameOf(e presence.Exclusion) string {
 	return cmp.Or(e.Email, e.Name, e.ID, sideWords(e.Side)+" without a name")
 }
 
-// tell names entries, each with its reason, and the first of them with what is
+// tellEntries names entries, each with its reason, and the first of them with what is
 // wrong and what to do as evidence.
-func tell(entries []presence.Exclusion) (list []string, evidence []Evidence) {
+func tellEntries(entries []presence.Exclusion) (list []string, evidence []Evidence) {
 	for i, e := range entries {
 		list = append(list, nameOf(e)+" ("+reasonWords(e.Reason)+")")
 		if i < maxNames {
@@ -116,7 +116,7 @@ func checkUsersMatched(_ context.Context, f *facts, _ string) Outcome {
 	case reasons[presence.ReasonUnmatched]+reasons[presence.ReasonNoEmail] > 0:
 		return failed(fmt.Sprintf("Of %s and %s nobody is the same person: %s.", count(cloudLink, "CloudLink user"), count(entra, "Entra account"), names(why)), "", evidence...)
 	default:
-		list, details := tell(f.excluded(presence.ReasonAmbiguous, presence.ReasonDisabled, presence.ReasonNoEndpoint, presence.ReasonUnsupportedPBX, presence.ReasonNoID, presence.ReasonUnreadable))
+		list, details := tellEntries(slices.DeleteFunc(slices.Clone(f.roster.Excluded), func(e presence.Exclusion) bool { return e.Side == presence.SideTeams }))
 		return failed(fmt.Sprintf("Everybody of %s is left out: %s.", count(cloudLink, "CloudLink user"), names(list)), "Do what the reason of each says.", append(evidence, details...)...)
 	}
 }
@@ -127,7 +127,7 @@ func checkUsersUnmatched(_ context.Context, f *facts, _ string) Outcome {
 	if len(entries) == 0 {
 		return passed(number)
 	}
-	list, evidence := tell(entries)
+	list, evidence := tellEntries(entries)
 	return warned(fmt.Sprintf("%s cannot be matched: %s.", count(len(entries), "user"), names(list)), "", append([]Evidence{number}, evidence...)...)
 }
 
@@ -154,13 +154,13 @@ func checkUsersLeftOut(_ context.Context, f *facts, _ string) Outcome {
 	entries, passedOver := f.leftOut()
 	evidence := []Evidence{{"left out", strconv.Itoa(len(entries))}}
 	if len(passedOver) > 0 {
-		list, _ := tell(passedOver)
+		list, _ := tellEntries(passedOver)
 		evidence = append(evidence, Evidence{"disabled accounts in whose place an enabled one counts", names(list)})
 	}
 	if len(entries) == 0 {
 		return passed(evidence...)
 	}
-	list, details := tell(entries)
+	list, details := tellEntries(entries)
 	return warned(fmt.Sprintf("%s left out: %s.", are(len(entries), "person", "people"), names(list)), "", append(evidence, details...)...)
 }
 
@@ -168,7 +168,11 @@ func checkUsersLeftOut(_ context.Context, f *facts, _ string) Outcome {
 // out, each pair once, and the disabled accounts that nobody misses: an enabled one
 // has their address, and counts.
 func (f *facts) leftOut() (entries, passedOver []presence.Exclusion) {
-	all := f.excluded(presence.ReasonNoID, presence.ReasonUnreadable, presence.ReasonDisabled, presence.ReasonNoEndpoint, presence.ReasonUnsupportedPBX)
+	// Whatever is not the matter of the other checks: an embedder's directory may
+	// have reasons of its own.
+	all := slices.DeleteFunc(slices.Clone(f.roster.Excluded), func(e presence.Exclusion) bool {
+		return e.Reason == presence.ReasonUnmatched || e.Reason == presence.ReasonNoEmail || e.Reason == presence.ReasonAmbiguous
+	})
 	// Both sides of a pair have the same detail.
 	pairs := make(map[string]bool)
 	for _, e := range all {

@@ -12,8 +12,8 @@ import (
 type trouble struct {
 	name string
 	code Code
-	// make breaks the plant.
-	make func(*plant, *SystemOptions, *SystemSettings)
+	// cause breaks the plant.
+	cause func(*plant, *SystemOptions, *SystemSettings)
 	// status is what the check becomes, and sentence and remedy are parts of what it
 	// says; an empty remedy is that of the table, and so is an empty administrator.
 	status        Status
@@ -22,7 +22,7 @@ type trouble struct {
 	administrator Administrator
 }
 
-// check makes each check of the troubles against a plant that is in order but for
+// checkTroubles makes each check of the troubles against a plant that is in order but for
 // that.
 func checkTroubles(t *testing.T, troubles []trouble) {
 	t.Helper()
@@ -31,7 +31,7 @@ func checkTroubles(t *testing.T, troubles []trouble) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPlant()
 				settings, opts := p.settings(), SystemOptions{Resolver: p, Dial: p.answer}
-				tt.make(p, &opts, &settings)
+				tt.cause(p, &opts, &settings)
 				c, err := NewSystemCheck(p.sources(), settings, &opts)
 				require.NoError(t, err)
 				results := c.alone(t, tt.code)

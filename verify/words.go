@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +71,10 @@ func ofError(err error) Evidence {
 	return Evidence{"error", err.Error()}
 }
 
-// seconds returns a wait that a service asked for, in words.
-func seconds(d time.Duration) string {
-	return fmt.Sprintf("%v", d.Round(time.Second))
+// waiting returns a wait in words, rounded up: "45 seconds", "3 minutes".
+func waiting(d time.Duration) string {
+	if d <= 90*time.Second {
+		return count(int((d+time.Second-1)/time.Second), "second")
+	}
+	return count(int((d+time.Minute-1)/time.Minute), "minute")
 }
