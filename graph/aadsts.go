@@ -77,8 +77,12 @@ func diagnose(code int) (diagnosis, bool) {
 		return is("the application is disabled", "enable the application for sign-in under Enterprise applications in Entra", presence.ErrAppDisabled, unauthorized)
 	case 700016:
 		return is("the tenant has no such application", remedyApp, presence.ErrAppNotFound, unauthorized)
+	case 7000229:
+		return is("the application has no service principal in the tenant", "let an administrator of the tenant consent to the application, which creates it", presence.ErrAppNotFound, unauthorized)
 	case 90002:
 		return is("there is no such tenant", "check the tenant id and the cloud", presence.ErrTenantNotFound, unauthorized)
+	case 900023:
+		return is("the tenant id is neither a GUID nor a domain name", "copy the directory (tenant) ID from the application's overview in Entra", presence.ErrTenantNotFound, unauthorized)
 	case 700005:
 		return is("the code or refresh token belongs to another tenant", remedyTenant, ErrWrongTenant, presence.ErrSignInRequired, unauthorized)
 	case 50020:

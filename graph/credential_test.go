@@ -279,6 +279,8 @@ func TestEntrasErrorsMatchWhatTheyMean(t *testing.T) {
 		{50020, "invalid_grant", 400, []error{ErrWrongTenant}, nil},
 		{50194, "invalid_request", 400, []error{ErrWrongTenant}, nil},
 		{900382, "invalid_request", 400, []error{ErrWrongCloud}, nil},
+		{900023, "invalid_request", 400, []error{presence.ErrTenantNotFound, presence.ErrUnauthorized}, []error{presence.ErrInvalid}},
+		{7000229, "invalid_client", 401, []error{presence.ErrAppNotFound, presence.ErrUnauthorized}, []error{presence.ErrInvalidSecret}},
 		{90038, "invalid_request", 400, []error{ErrWrongCloud}, nil},
 		{65001, "invalid_grant", 400, []error{presence.ErrConsentMissing, presence.ErrForbidden}, []error{presence.ErrInvalid, presence.ErrUnauthorized}},
 		{65004, "access_denied", 400, []error{presence.ErrConsentMissing}, nil},
