@@ -17,7 +17,8 @@ import (
 // one that has a method Remedy() string says with it what to do.
 type Entra interface {
 	// SignIn obtains an application token now, though an earlier one may still be
-	// good, and tells what it holds.
+	// good, and tells what it holds. Its error also matches [ErrTenantRefused] or
+	// [ErrCredentialRefused] where one of these is the cause.
 	SignIn(ctx context.Context) (SignIn, error)
 	// Registration reads the application's registration. It needs
 	// Application.Read.All: without it the error matches presence.ErrForbidden.

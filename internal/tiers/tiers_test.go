@@ -34,12 +34,13 @@ var tiers = map[string]int{
 	"monitor/entra":     3,
 	".":                 3,
 	"verify":            4,
+	"verify/tenant":     5,
 }
 
 // overGraph are the packages that join graph to an interface of the library.
 // Like the examples they may reach the SDK, and nothing but an example may
 // import them.
-var overGraph = []string{"monitor/entra"}
+var overGraph = []string{"monitor/entra", "verify/tenant"}
 
 // doubles are public packages for tests. A double may import the package that
 // it stands for, or is the conformance suite of, and what that one may import.
