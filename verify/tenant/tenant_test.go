@@ -316,7 +316,9 @@ func TestServicesAnswerWithADate(t *testing.T) {
 		require.Len(w, services, 2)
 		for _, s := range services {
 			assert.Contains(w, s.Name, "Microsoft")
-			resp, err := w.http.Get(s.URL)
+			req, err := http.NewRequestWithContext(w.Context(), http.MethodGet, s.URL, http.NoBody)
+			require.NoError(w, err, s.Name)
+			resp, err := w.http.Do(req)
 			require.NoError(w, err, s.Name)
 			require.NoError(w, resp.Body.Close())
 			at, err := http.ParseTime(resp.Header.Get("Date"))
