@@ -95,3 +95,21 @@ func TestTheRedirectURIsRegionIsTheAccounts(t *testing.T) {
 		})
 	}
 }
+
+// Redirect URIs come from Entra, where administrators type them.
+func FuzzRedirectURIs(f *testing.F) {
+	f.Add(testSignIn, "http://localhost:1/callback")
+	f.Add("http://127.0.0.1:99999/%zz", "HTTPS://WORKFLOW.us.dev.api.mitel.io")
+	f.Add("https://[::1]:1/", "")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		assert.True(t, registered([]string{a}, a))
+		assert.Equal(t, registered([]string{a}, b), registered([]string{b}, a))
+		assert.True(t, almost(a, a))
+		if registered([]string{a}, b) {
+			regionA, ofMitelA := mitelRegion(a)
+			regionB, ofMitelB := mitelRegion(b)
+			assert.Equal(t, regionA, regionB)
+			assert.Equal(t, ofMitelA, ofMitelB)
+		}
+	})
+}
