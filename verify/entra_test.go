@@ -17,21 +17,21 @@ import (
 	"github.com/presencebridge/presencebridge/presence"
 )
 
-// answer is an error as a service gives it: it matches sentinels and says what to
+// serviceError is an error as a service gives it: it matches sentinels and says what to
 // do.
-type answer struct {
+type serviceError struct {
 	text, advice string
 	matches      []error
 }
 
-func (a answer) Error() string {
+func (a serviceError) Error() string {
 	if a.advice == "" {
 		return a.text
 	}
 	return a.text + ": " + a.advice
 }
-func (a answer) Remedy() string { return a.advice }
-func (a answer) Is(target error) bool {
+func (a serviceError) Remedy() string { return a.advice }
+func (a serviceError) Is(target error) bool {
 	return slices.Contains(a.matches, target)
 }
 
@@ -123,12 +123,12 @@ func (tt oneFault) find(t *testing.T) {
 }
 
 func TestEachFaultOfTheSignInFailsOneCheck(t *testing.T) {
-	refuse := func(a answer) func(*plant, *SystemSettings) {
+	refuse := func(a serviceError) func(*plant, *SystemSettings) {
 		return func(p *plant, _ *SystemSettings) { p.signInErr = a }
 	}
 	for _, tt := range []oneFault{
 		{
-			"no network", refuse(answer{"token: no route to host", "check the network", []error{presence.ErrUnavailable}}),
+			"no network", refuse(serviceError{"token: no route to host", "check the network", []error{presence.ErrUnavailable}}),
 			"entra-reachable failed", "does not answer as it should: token: no route to host.", "look at proxy, firewall", Operator,
 		},
 		{
@@ -136,60 +136,60 @@ func TestEachFaultOfTheSignInFailsOneCheck(t *testing.T) {
 			"entra-reachable failed", "deadline exceeded", "look at proxy", Operator,
 		},
 		{
-			"another tenant", refuse(answer{"no", "", []error{presence.ErrTenantNotFound, presence.ErrUnauthorized}}),
+			"another tenant", refuse(serviceError{"no", "", []error{presence.ErrTenantNotFound, presence.ErrUnauthorized}}),
 			"entra-tenant failed", "There is no tenant with the id " + testTenant + ".", "Directory (tenant) ID", Operator,
 		},
 		{
-			"another cloud", refuse(answer{"the tenant belongs to another cloud", "use the cloud that the tenant belongs to", []error{ErrTenantRefused, presence.ErrUnauthorized}}),
+			"another cloud", refuse(serviceError{"the tenant belongs to another cloud", "use the cloud that the tenant belongs to", []error{ErrTenantRefused, presence.ErrUnauthorized}}),
 			"entra-tenant failed", testTenant + " cannot be used: the tenant belongs to another cloud.", "Use the cloud that the tenant belongs to.", Operator,
 		},
 		{
-			"another client id", refuse(answer{"no", "", []error{presence.ErrAppNotFound, presence.ErrUnauthorized}}),
+			"another client id", refuse(serviceError{"no", "", []error{presence.ErrAppNotFound, presence.ErrUnauthorized}}),
 			"entra-application failed", "no application with the client id " + testClient, "Application (client) ID", Operator,
 		},
 		{
-			"a disabled application", refuse(answer{"no", "", []error{presence.ErrAppDisabled, presence.ErrUnauthorized}}),
+			"a disabled application", refuse(serviceError{"no", "", []error{presence.ErrAppDisabled, presence.ErrUnauthorized}}),
 			"entra-application failed", testClient + " is disabled.", "Enable the application", AzureAdministrator,
 		},
 		{
-			"another secret", refuse(answer{"no", "", []error{presence.ErrInvalidSecret, presence.ErrUnauthorized}}),
+			"another secret", refuse(serviceError{"no", "", []error{presence.ErrInvalidSecret, presence.ErrUnauthorized}}),
 			"entra-secret failed", `(description "acme") is none of the application's`, "Create a new client secret", AzureAdministrator,
 		},
 		{
 			"a Secret ID", func(p *plant, s *SystemSettings) {
-				p.signInErr = answer{"no", "", []error{presence.ErrInvalidSecret}}
+				p.signInErr = serviceError{"no", "", []error{presence.ErrInvalidSecret}}
 				s.Secret = presence.NewSecret("33333333-3333-4333-8333-333333333333")
 			},
 			"entra-secret failed", "not a secret's Value but its Secret ID.", "Enter the Value", AzureAdministrator,
 		},
 		{
 			"an expired secret", func(p *plant, _ *SystemSettings) {
-				p.signInErr = answer{"no", "", []error{presence.ErrSecretExpired}}
+				p.signInErr = serviceError{"no", "", []error{presence.ErrSecretExpired}}
 				p.pool.FeatureSecretExpiresAt = time.Now().AddDate(0, 0, -3)
 			},
 			"entra-secret failed", "has expired, on 1999-12-29.", "Create a new client secret", AzureAdministrator,
 		},
 		{
 			"a certificate that is not registered", func(p *plant, s *SystemSettings) {
-				p.signInErr = answer{"the credential is not accepted", "check it", []error{ErrCredentialRefused, presence.ErrUnauthorized}}
+				p.signInErr = serviceError{"the credential is not accepted", "check it", []error{ErrCredentialRefused, presence.ErrUnauthorized}}
 				s.Secret = presence.Secret{}
 			},
 			"entra-secret failed", "does not accept the certificate with which the bridge signs in: the credential is not accepted.", "Upload the certificate", AzureAdministrator,
 		},
 		{
-			"a secret that was not sent", refuse(answer{"the request has no client secret", "configure the client secret", []error{ErrCredentialRefused, presence.ErrUnauthorized}}),
+			"a secret that was not sent", refuse(serviceError{"the request has no client secret", "configure the client secret", []error{ErrCredentialRefused, presence.ErrUnauthorized}}),
 			"entra-secret failed", "how the bridge signs in: the request has no client secret.", "Configure the client secret.", AzureAdministrator,
 		},
 		{
-			"conditional access", refuse(answer{"no", "", []error{presence.ErrConditionalAccess, presence.ErrUnauthorized, presence.ErrSignInRequired}}),
+			"conditional access", refuse(serviceError{"no", "", []error{presence.ErrConditionalAccess, presence.ErrUnauthorized, presence.ErrSignInRequired}}),
 			"entra-token failed", "conditional access policy", "sign-in log", AzureAdministrator,
 		},
 		{
-			"throttling", refuse(answer{"no", "", []error{presence.ErrThrottled}}),
+			"throttling", refuse(serviceError{"no", "", []error{presence.ErrThrottled}}),
 			"entra-token failed", "asks for fewer requests", "Wait some minutes", Operator,
 		},
 		{
-			"something new", refuse(answer{"refused (AADSTS1234)", "read the manual", []error{presence.ErrUnauthorized}}),
+			"something new", refuse(serviceError{"refused (AADSTS1234)", "read the manual", []error{presence.ErrUnauthorized}}),
 			"entra-token failed", "issues no token to the application: refused (AADSTS1234).", "Read the manual.", AzureAdministrator,
 		},
 		{
@@ -217,7 +217,7 @@ func TestEachFaultOfThePermissionsFailsOneCheck(t *testing.T) {
 	without := func(list []string, name string) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(n string) bool { return n == name })
 	}
-	forbidden := answer{"not permitted", "add the permission", []error{presence.ErrForbidden}}
+	forbidden := serviceError{"not permitted", "add the permission", []error{presence.ErrForbidden}}
 	for _, tt := range []oneFault{
 		{
 			"no consent, and nothing can be read", func(p *plant, s *SystemSettings) {
@@ -266,7 +266,7 @@ func TestEachFaultOfThePermissionsFailsOneCheck(t *testing.T) {
 		},
 		{
 			"a registration of another tenant", func(p *plant, _ *SystemSettings) {
-				p.registrationErr = answer{"none", "", []error{presence.ErrNotFound}}
+				p.registrationErr = serviceError{"none", "", []error{presence.ErrNotFound}}
 			},
 			"entra-registration warning", "another tenant has registered it", "in the tenant that has registered", AzureAdministrator,
 		},
