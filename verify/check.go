@@ -121,6 +121,8 @@ type Outcome struct {
 	Administrator Administrator
 	Basis         string
 	Evidence      []Evidence
+	// Lacks is what an upgrade still lacks: of [CodeBidirectionalReady] alone.
+	Lacks []Lack
 }
 
 // passed is the outcome of a check that found everything in order.

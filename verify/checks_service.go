@@ -59,7 +59,7 @@ func serviceChecks() []Check {
 			Administrator: Operator, Basis: basisClock, run: checkClock(func(s *SystemSources) []Service { return s.MitelServices }),
 		},
 		{
-			Code: CodeThrottling, Area: AreaService, Title: "There is headroom below the throttle limits", DependsOn: on(CodeConnectionTeams, CodeConnectionCloudLink), Severity: SeverityWarning,
+			Code: CodeThrottling, Area: AreaService, Title: "There is headroom below the throttle limits", DependsOn: strictly(CodeConnectionDirectory, CodeConnectionTeams, CodeConnectionCloudLink), Severity: SeverityWarning,
 			Meaning:       "How much of each published budget the bridge has used lately, and whether a service asks for a pause. The bridge stays below the limits and gets slower when it must.",
 			Remedy:        "Let nothing else use the same application. If the number of users needs it, raise the reconcile interval.",
 			Administrator: Operator, Basis: "what the clients have counted", run: checkThrottling,

@@ -32,7 +32,11 @@ type facts struct {
 	account      func() (cloudlink.Account, error)
 	miCollab     func() (MiCollabFacts, error)
 	gateway      func() (GatewayFacts, error)
+	validation   func() (validation, error)
 	monitorNow   map[string]func() (monitor.MonitorStatus, error) // by user principal name
+
+	// probe is what the probe has done, for the check that comes after it.
+	probe probeRecord
 }
 
 // errNotTold is the error of a fact that nobody has told.
@@ -62,6 +66,7 @@ func newFacts(ctx context.Context, c *SystemCheck) *facts {
 		}
 		return s.Gateway.Gateway(ctx)
 	})
+	f.validation = once(ctx, bound, c.validateURL)
 	if s.Monitors != nil {
 		f.pool = s.Monitors.Snapshot()
 		for _, m := range f.pool.Monitors {

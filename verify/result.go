@@ -55,6 +55,9 @@ type Result struct {
 	// Basis is what the result rests on.
 	Basis    string     `json:"basis,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`
+	// Lacks is what a one-way bridge still lacks for both directions: of
+	// [CodeBidirectionalReady] alone.
+	Lacks []Lack `json:"lacks,omitempty"`
 	// StartedAt is when it began; zero if it was skipped.
 	StartedAt time.Time `json:"startedAt,omitzero"`
 	// Duration is how long it took.

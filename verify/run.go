@@ -320,6 +320,10 @@ func (r *run) take(to *Result, check *Check, o Outcome) {
 			to.Evidence = append(to.Evidence, Evidence{e.Name, redact.text(e.Value)})
 		}
 	}
+	for _, l := range o.Lacks {
+		l.Name, l.Remedy = redact.text(l.Name), redact.text(l.Remedy)
+		to.Lacks = append(to.Lacks, l)
+	}
 	if to.Status == Failed || to.Status == Warned {
 		to.Remedy = cmp.Or(redact.text(o.Remedy), check.Remedy)
 		to.Administrator = cmp.Or(o.Administrator, check.Administrator)

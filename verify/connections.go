@@ -1,0 +1,158 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/presencebridge/presencebridge"
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// doing says what a connection is for.
+func doing(connection string) string {
+	switch connection {
+	case "directory":
+		return "read the users of both sides"
+	case "teams-read":
+		return "read Teams presence"
+	case "teams-write":
+		return "write Teams presence"
+	case "phone-read":
+		return "read line states"
+	case "micollab-read":
+		return "read MiCollab statuses"
+	case "micollab-write":
+		return "write MiCollab statuses"
+	default:
+		return "use the connection " + connection
+	}
+}
+
+// checkConnection returns the check of some of the bridge's connections.
+func checkConnection(connections ...string) func(context.Context, *facts, string) Outcome {
+	return func(_ context.Context, f *facts, _ string) Outcome {
+		var outcomes []Outcome
+		var evidence []Evidence
+		for _, connection := range connections {
+			i := slices.IndexFunc(f.health, func(h presencebridge.Health) bool { return h.Connection == connection })
+			if i < 0 {
+				outcomes = append(outcomes, warned(fmt.Sprintf("Whether the bridge can %s is not known: it does not tell of its connection %s.", doing(connection), connection),
+					"Give SystemSources.Bridge a bridge that tells of all its connections."))
+				continue
+			}
+			h := f.health[i]
+			outcomes = append(outcomes, connected(f, h))
+			evidence = append(evidence, Evidence{connection, condition(h)})
+		}
+		if slices.Contains(connections, "directory") {
+			evidence = append(evidence, Evidence{"users", fmt.Sprint(len(f.roster.Users))})
+		}
+		return worst(outcomes, evidence)
+	}
+}
+
+// condition is a connection as evidence.
+func condition(h presencebridge.Health) string {
+	s := h.State
+	if h.State == presencebridge.StateUnused {
+		s += ", nothing has been asked yet"
+	}
+	if !h.LastSuccess.IsZero() {
+		s += ", last answer " + date(h.LastSuccess)
+	}
+	if h.Waiting > 0 {
+		s += fmt.Sprintf(", %d waiting", h.Waiting)
+	}
+	return s
+}
+
+// connected judges one connection.
+func connected(f *facts, h presencebridge.Health) Outcome {
+	since := ""
+	if !h.Since.IsZero() {
+		since = " since " + date(h.Since)
+	}
+	switch h.State {
+	case presencebridge.StateFailing:
+		if errors.Is(h.Err, presencebridge.ErrEmptyRoster) {
+			return failed(fmt.Sprintf("A directory lists nobody%s, and the bridge goes on with the %d users that it knows: %v.", since, len(f.roster.Users), h.Err),
+				"If people are gone on purpose, wait: the bridge believes it when the directory keeps saying so. Otherwise look at the role of the CloudLink credentials and at the permission User.Read.All.")
+		}
+		return failed(fmt.Sprintf("The bridge cannot %s%s: %s.", doing(h.Connection), since, cmp.Or(h.Error, "it does not say why")), remedy(h.Err))
+	case presencebridge.StateThrottled:
+		until := ""
+		if h.PausedUntil.After(f.startedAt) {
+			until = ", and asks for a pause until " + date(h.PausedUntil)
+		}
+		return warned(fmt.Sprintf("The service throttles the bridge%s when it wants to %s%s: changes come late.", since, doing(h.Connection), until),
+			"Wait: the bridge gets slower by itself. If it stays so, let nothing else use the same application or credentials, and raise the reconcile interval.")
+	}
+	if h.Connection == "directory" && h.LastSuccess.IsZero() {
+		return failed("The bridge has not read the users yet: it knows nobody, and keeps nobody in step.",
+			"If it was started just now, run the check again in a minute. If it stays so, start the bridge: its Run reads the users.")
+	}
+	return passed()
+}
+
+// worst joins outcomes into one: that of the first one that is worst, with the
+// sentences of the others of the same status.
+func worst(outcomes []Outcome, evidence []Evidence) Outcome {
+	result := passed(evidence...)
+	for _, status := range []Status{Failed, Warned} {
+		var sentences []string
+		for _, o := range outcomes {
+			if o.Status != status {
+				continue
+			}
+			if len(sentences) == 0 {
+				result = o
+			}
+			sentences = append(sentences, o.Sentence)
+		}
+		if len(sentences) > 0 {
+			result.Sentence, result.Evidence = strings.Join(sentences, " "), evidence
+			return result
+		}
+	}
+	return result
+}
+
+func checkThrottling(_ context.Context, f *facts, _ string) Outcome {
+	var usage []presence.BudgetUsage
+	basis := "what the services ask for: the clients' counts were not given"
+	if f.sources.Usage != nil {
+		usage, basis = f.sources.Usage(), ""
+	}
+	now := time.Now()
+	var sentences []string
+	var evidence []Evidence
+	for _, h := range f.health {
+		if h.State == presencebridge.StateThrottled {
+			sentences = append(sentences, fmt.Sprintf("The service throttles the bridge when it wants to %s.", doing(h.Connection)))
+		}
+	}
+	for _, u := range usage {
+		evidence = append(evidence, Evidence{u.Name, fmt.Sprintf("%d of %d in %v", u.Used, u.Units, u.Window)})
+		switch {
+		case u.PausedUntil.After(now):
+			sentences = append(sentences, fmt.Sprintf("The budget %q rests until %s, as its service asked.", u.Name, date(u.PausedUntil)))
+		case u.Units > 0 && float64(u.Used) >= f.opts.UsageWarning*float64(u.Units):
+			sentences = append(sentences, fmt.Sprintf("Of the budget %q, %d of %d units were used within %v.", u.Name, u.Used, u.Units, u.Window))
+		}
+	}
+	users := len(f.roster.Users)
+	evidence = append(evidence, Evidence{"reading everybody in Teams once", fmt.Sprintf("%d requests for %d users", (users+bulkUsers-1)/bulkUsers, users)})
+	if len(sentences) > 0 {
+		return warned(strings.Join(sentences, " "), "", evidence...).on(basis)
+	}
+	return passed(evidence...).on(basis)
+}
+
+// bulkUsers is how many presences one request reads
+// (learn.microsoft.com/graph/api/cloudcommunications-getpresencesbyuserid).
+const bulkUsers = 650
