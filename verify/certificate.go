@@ -6,9 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -80,7 +80,7 @@ func unverified(err error) Outcome {
 		invalid   x509.CertificateInvalidError
 		wrongName x509.HostnameError
 		unknown   x509.UnknownAuthorityError
-		alert     tls.AlertError
+		network   *net.OpError
 	)
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
@@ -112,8 +112,8 @@ func unverified(err error) Outcome {
 		return failed(fmt.Sprintf("The certificate is not accepted: %v.", err), "", evidence...)
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return failed("What answers at the notification URL speaks plain HTTP and no TLS.", "Let the service, or a proxy in front of it, speak TLS at the port of the notification URL.")
-	case errors.As(err, &alert):
-		return failed(fmt.Sprintf("What answers at the notification URL refuses the TLS handshake: %s.", strings.TrimPrefix(alert.Error(), "tls: ")), "Let the service, or the proxy in front of it, speak TLS 1.2 or later for the name of the notification URL.")
+	case errors.As(err, &network) && network.Op == "remote error": // an alert, in package tls
+		return failed(fmt.Sprintf("What answers at the notification URL refuses the TLS handshake: %v.", network.Err), "Let the service, or the proxy in front of it, speak TLS 1.2 or later for the name of the notification URL.")
 	}
 	return notApplicable("No connection came about, so there is no certificate to look at: the check of the handshake says why.")
 }
