@@ -145,8 +145,11 @@ func checkThrottling(_ context.Context, f *facts, _ string) Outcome {
 			sentences = append(sentences, fmt.Sprintf("Of the budget %q, %d of %d units were used within %v.", u.Name, u.Used, u.Units, u.Window))
 		}
 	}
-	users := len(f.roster.Users)
-	evidence = append(evidence, Evidence{"reading everybody in Teams once", fmt.Sprintf("%d requests for %d users", (users+bulkUsers-1)/bulkUsers, users)})
+	users, requests := len(f.roster.Users), "1 request"
+	if users > bulkUsers {
+		requests = fmt.Sprintf("%d requests", (users+bulkUsers-1)/bulkUsers)
+	}
+	evidence = append(evidence, Evidence{"reading everybody once", fmt.Sprintf("%d users in %s", users, requests)})
 	if len(sentences) > 0 {
 		return warned(strings.Join(sentences, " "), "", evidence...).on(basis)
 	}

@@ -195,7 +195,9 @@ func TestNotificationHandshake(t *testing.T) {
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://login.example.com/sign-in?back=very-confidential", http.StatusFound)
 		}, Failed, "redirects to login.example.com (302 Found)", "without a login page"},
-		{"a redirect within", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusMovedPermanently) }, Failed, "redirects to another path (301 Moved Permanently)", ""},
+		{"a redirect within", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/other", http.StatusMovedPermanently)
+		}, Failed, "redirects to another path (301 Moved Permanently)", ""},
 		{"a sign-in", answer(401, "text/html", "<html>"), Failed, "lets nobody in without a sign-in (401 Unauthorized)", "Exempt the path"},
 		{"a firewall", answer(403, "text/html", "<html>"), Failed, "(403 Forbidden)", "Exempt the path"},
 		{"another path", answer(404, "text/html", "<html>"), Failed, "does not lead to the bridge's notification handler (404 Not Found)", "Lead the path"},
@@ -290,18 +292,30 @@ func TestNotificationCertificate(t *testing.T) {
 		sentence string
 		remedy   string
 	}{
-		{"valid", func(t *testing.T, o *outside) tls.Certificate { return o.trusted.issue(t, -day, 90*day, "bridge.example.com") }, Passed, "", ""},
-		{"short-lived", func(t *testing.T, o *outside) tls.Certificate { return o.trusted.issue(t, -day, 5*day, "bridge.example.com") }, Passed, "", ""},
-		{"short-lived and old", func(t *testing.T, o *outside) tls.Certificate { return o.trusted.issue(t, -5*day, day, "bridge.example.com") }, Warned, "ends on 2000-01-02", "not renewed by itself"},
+		{"valid", func(t *testing.T, o *outside) tls.Certificate {
+			return o.trusted.issue(t, -day, 90*day, "bridge.example.com")
+		}, Passed, "", ""},
+		{"short-lived", func(t *testing.T, o *outside) tls.Certificate {
+			return o.trusted.issue(t, -day, 5*day, "bridge.example.com")
+		}, Passed, "", ""},
+		{"short-lived and old", func(t *testing.T, o *outside) tls.Certificate {
+			return o.trusted.issue(t, -5*day, day, "bridge.example.com")
+		}, Warned, "ends on 2000-01-02", "not renewed by itself"},
 		{"two weeks left", func(t *testing.T, o *outside) tls.Certificate {
 			return o.trusted.issue(t, -76*day, 14*day+time.Hour, "bridge.example.com")
 		}, Passed, "", ""},
 		{"less than two weeks left", func(t *testing.T, o *outside) tls.Certificate {
 			return o.trusted.issue(t, -76*day, 14*day-time.Hour, "bridge.example.com")
 		}, Warned, "ends on 2000-01-14", "Renew the certificate"},
-		{"expired", func(t *testing.T, o *outside) tls.Certificate { return o.trusted.issue(t, -90*day, -day, "bridge.example.com") }, Failed, "The certificate has expired: it ended on 1999-12-31", "Renew the certificate"},
-		{"not yet valid", func(t *testing.T, o *outside) tls.Certificate { return o.trusted.issue(t, day, 90*day, "bridge.example.com") }, Failed, "The certificate is valid only from 2000-01-02", "NTP"},
-		{"of another name", func(t *testing.T, o *outside) tls.Certificate { return o.trusted.issue(t, -day, 90*day, "www.example.com") }, Failed, "the notification URL has bridge.example.com, and the certificate is valid for www.example.com", "for the name"},
+		{"expired", func(t *testing.T, o *outside) tls.Certificate {
+			return o.trusted.issue(t, -90*day, -day, "bridge.example.com")
+		}, Failed, "The certificate has expired: it ended on 1999-12-31", "Renew the certificate"},
+		{"not yet valid", func(t *testing.T, o *outside) tls.Certificate {
+			return o.trusted.issue(t, day, 90*day, "bridge.example.com")
+		}, Failed, "The certificate is valid only from 2000-01-02", "NTP"},
+		{"of another name", func(t *testing.T, o *outside) tls.Certificate {
+			return o.trusted.issue(t, -day, 90*day, "www.example.com")
+		}, Failed, "the notification URL has bridge.example.com, and the certificate is valid for www.example.com", "for the name"},
 		{"of no name", func(t *testing.T, o *outside) tls.Certificate { return o.trusted.issue(t, -day, 90*day) }, Failed, "valid for no name at all", ""},
 		{"of an unknown authority", func(t *testing.T, _ *outside) tls.Certificate {
 			return newAuthority(t, "a private authority").issue(t, -day, 90*day, "bridge.example.com")

@@ -1,0 +1,225 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/presencebridge/presencebridge"
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+// connection returns what the plant's bridge tells of a connection.
+func (p *plant) connection(name string) *presencebridge.Health {
+	for i := range p.health {
+		if p.health[i].Connection == name {
+			return &p.health[i]
+		}
+	}
+	return nil
+}
+
+// advisedError says what to do.
+type advisedError struct{ error }
+
+func (advisedError) Remedy() string { return "Do what the error says." }
+
+func TestConnections(t *testing.T) {
+	failing := func(name string, err error) func(*plant) {
+		return func(p *plant) {
+			h := p.connection(name)
+			h.State, h.Since, h.Err, h.Error = presencebridge.StateFailing, time.Now().Add(-time.Hour), err, err.Error()
+		}
+	}
+	throttled := func(p *plant) {
+		h := p.connection("teams-write")
+		h.State, h.Since, h.PausedUntil = presencebridge.StateThrottled, time.Now().Add(-time.Minute), time.Now().Add(10*time.Minute)
+	}
+	for _, test := range []struct {
+		name     string
+		breaks   func(*plant)
+		code     Code
+		status   Status
+		sentence string
+		remedy   string
+	}{
+		{"healthy directory", func(*plant) {}, CodeConnectionDirectory, Passed, "", ""},
+		{"healthy Teams", func(*plant) {}, CodeConnectionTeams, Passed, "", ""},
+		{"healthy CloudLink", func(*plant) {}, CodeConnectionCloudLink, Passed, "", ""},
+		{"directory fails", failing("directory", errors.New("server says 500")), CodeConnectionDirectory, Failed, "cannot read the users of both sides since 1999-12-31 23:00 UTC: server says 500.", "tries again by itself"},
+		{"an error that says what to do", failing("teams-read", advisedError{presence.ErrForbidden}), CodeConnectionTeams, Failed, "cannot read Teams presence since 1999-12-31 23:00 UTC: forbidden.", "Do what the error says."},
+		{"nobody is listed", failing("directory", fmt.Errorf("%w: until noon", presencebridge.ErrEmptyRoster)), CodeConnectionDirectory, Failed, "lists nobody since 1999-12-31 23:00 UTC, and the bridge goes on with the 3 users", "role of the CloudLink credentials"},
+		{"lines fail", failing("phone-read", errors.New("no route")), CodeConnectionCloudLink, Failed, "cannot read line states", ""},
+		{"MiCollab fails", failing("micollab-write", errors.New("no route")), CodeConnectionCloudLink, Failed, "cannot write MiCollab statuses", ""},
+		{"of another service", failing("micollab-write", errors.New("no route")), CodeConnectionTeams, Passed, "", ""},
+		{"throttled", throttled, CodeConnectionTeams, Warned, "throttles the bridge since 1999-12-31 23:59 UTC when it wants to write Teams presence, and asks for a pause until 2000-01-01 00:10 UTC", "gets slower by itself"},
+		{"throttled and failing", func(p *plant) { throttled(p); failing("teams-read", errors.New("no route"))(p) }, CodeConnectionTeams, Failed, "cannot read Teams presence", ""},
+		{"both fail", func(p *plant) {
+			failing("teams-write", errors.New("no way"))(p)
+			failing("teams-read", errors.New("no route"))(p)
+		}, CodeConnectionTeams, Failed, "no route. The bridge cannot write Teams presence", ""},
+		{"never read", func(p *plant) {
+			*p.connection("directory") = presencebridge.Health{Connection: "directory", State: presencebridge.StateUnused}
+		}, CodeConnectionDirectory, Failed, "has not read the users yet", "start the bridge"},
+		{"nothing asked yet", func(p *plant) {
+			*p.connection("micollab-write") = presencebridge.Health{Connection: "micollab-write", State: presencebridge.StateUnused}
+		}, CodeConnectionCloudLink, Passed, "", ""},
+		{"not told", func(p *plant) { p.health = p.health[:1] }, CodeConnectionTeams, Warned, "does not tell of its connection teams-read", "tells of all its connections"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlant()
+				test.breaks(p)
+				r := p.oneOf(t, test.code, SystemOptions{}, nil)
+				assert.Equal(t, test.status, r.Status, r.Sentence)
+				assert.Contains(t, r.Sentence, test.sentence)
+				assert.Contains(t, r.Remedy, test.remedy)
+				for _, e := range r.Evidence {
+					assert.NotEmpty(t, e.Value)
+				}
+				assert.Equal(t, test.name == "not told", len(r.Evidence) == 0, "what is known of the connections is told in any case")
+			})
+		})
+	}
+	p := newPlant()
+	*p.connection("micollab-read") = presencebridge.Health{Connection: "micollab-read", State: presencebridge.StateUnused}
+	r := p.oneOf(t, CodeConnectionCloudLink, SystemOptions{}, nil)
+	assert.Equal(t, "unused, nothing has been asked yet", evidenceOf(r, "micollab-read"))
+	assert.Equal(t, "3", evidenceOf(p.oneOf(t, CodeConnectionDirectory, SystemOptions{}, nil), "users"))
+}
+
+func TestThrottling(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		breaks   func(*plant)
+		status   Status
+		sentence string
+	}{
+		{"headroom", func(*plant) {}, Passed, ""},
+		{"just below", func(p *plant) { p.usage[0].Used = 1199 }, Passed, ""},
+		{"used up", func(p *plant) { p.usage[0].Used = 1200 }, Warned, `Of the budget "presence", 1200 of 1500 units were used within 30s.`},
+		{"resting", func(p *plant) { p.usage[0].PausedUntil = time.Now().Add(time.Minute) }, Warned, `The budget "presence" rests until 2000-01-01 00:01 UTC`},
+		{"rested", func(p *plant) { p.usage[0].PausedUntil = time.Now().Add(-time.Second) }, Passed, ""},
+		{"no budget", func(p *plant) { p.usage[0] = presence.BudgetUsage{Name: "x"} }, Passed, ""},
+		{"throttled", func(p *plant) { p.connection("phone-read").State = presencebridge.StateThrottled }, Warned, "throttles the bridge when it wants to read line states"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlant()
+				test.breaks(p)
+				r := p.oneOf(t, CodeThrottling, SystemOptions{}, nil)
+				assert.Equal(t, test.status, r.Status, r.Sentence)
+				assert.Contains(t, r.Sentence, test.sentence)
+				assert.Equal(t, "3 users in 1 request", evidenceOf(r, "reading everybody once"))
+			})
+		})
+	}
+	p := newPlant()
+	assert.Equal(t, "12 of 1500 in 30s", evidenceOf(p.oneOf(t, CodeThrottling, SystemOptions{}, nil), "presence"))
+	assert.Equal(t, Warned, p.oneOf(t, CodeThrottling, SystemOptions{UsageWarning: 0.008}, nil).Status)
+	r := p.oneOf(t, CodeThrottling, SystemOptions{}, func(s *SystemSources, _ *SystemSettings) { s.Usage = nil })
+	assert.Equal(t, Passed, r.Status)
+	assert.Contains(t, r.Basis, "the clients' counts were not given")
+}
+
+func TestClocks(t *testing.T) {
+	// date answers with a clock that is so far ahead of ours.
+	date := func(ahead time.Duration) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		}
+	}
+	none := func(w http.ResponseWriter, _ *http.Request) { w.Header()["Date"] = nil }
+	for _, test := range []struct {
+		name     string
+		handler  http.HandlerFunc
+		status   Status
+		sentence string
+		evidence string
+	}{
+		{"right", date(0), Passed, "", "right (give or take 1s)"},
+		{"within the tolerance", date(time.Minute), Passed, "", "1m0s behind (give or take 1s)"},
+		{"within the tolerance and the measurement", date(-61 * time.Second), Passed, "", "1m1s ahead (give or take 1s)"},
+		{"slow", date(2 * time.Minute), Warned, "Our clock differs from that of the service: it is 2m0s behind (give or take 1s).", ""},
+		{"fast", date(-2 * time.Minute), Warned, "it is 2m0s ahead", ""},
+		{"almost too slow", date(301 * time.Second), Warned, "5m1s behind", ""},
+		{"much too slow", date(302 * time.Second), Failed, "5m2s behind", ""},
+		{"much too fast", date(-time.Hour), Failed, "1h0m0s ahead", ""},
+		{"no date", none, Warned, "The clock of the service could not be read: its answer has no date.", ""},
+		{"no date", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Date", "yesterday") }, Warned, "its answer has no date", ""},
+		{"refuses HEAD", func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				none(w, r)
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return
+			}
+			date(2*time.Minute)(w, r)
+		}, Warned, "2m0s behind", ""},
+		{"from a cache", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Age", "600")
+			date(-10*time.Minute)(w, r)
+		}, Passed, "", "right (give or take 1s)"},
+		{"a long way", func(w http.ResponseWriter, r *http.Request) {
+			<-time.After(5 * time.Second)
+			date(0)(w, r)
+			w.(http.Flusher).Flush()
+		}, Passed, "", "2.5s behind (give or take 3.5s)"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			date(0)(w, r)
+			http.Redirect(w, r, "https://elsewhere.example.com/", http.StatusFound)
+		}, Passed, "", "right (give or take 1s)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutside(t)
+				o.serve(t, "graph.example.com", nil, test.handler)
+				r := newPlant().oneOf(t, CodeClockMicrosoft, SystemOptions{HTTPClient: o.client}, func(s *SystemSources, _ *SystemSettings) {
+					s.MicrosoftServices = []Service{{"the service", "http://graph.example.com/v1.0/"}}
+				})
+				assert.Equal(t, test.status, r.Status, r.Sentence)
+				assert.Contains(t, r.Sentence, test.sentence)
+				if test.evidence != "" {
+					assert.Equal(t, test.evidence, evidenceOf(r, "the service"))
+				}
+				if r.Status == Failed {
+					assert.Contains(t, r.Remedy, "NTP")
+				}
+			})
+		})
+	}
+}
+
+// One service that does not answer hides nothing of the others.
+func TestClocksOfSeveralServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutside(t)
+		o.serve(t, "right.example.com", nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		o.serve(t, "hangs.example.com", nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		o.serve(t, "wrong.example.com", nil, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+		}))
+		services := []Service{{"A", "http://right.example.com"}, {"B", "http://hangs.example.com"}, {"C", "http://nowhere.example.com"}}
+		with := func(list []Service) func(*SystemSources, *SystemSettings) {
+			return func(s *SystemSources, _ *SystemSettings) { s.MitelServices = list }
+		}
+		r := newPlant().oneOf(t, CodeClockMitel, SystemOptions{HTTPClient: o.client}, with(services))
+		assert.Equal(t, Warned, r.Status)
+		assert.Contains(t, r.Sentence, "The clock of B could not be read: context deadline exceeded. The clock of C could not be read: dial memory")
+		assert.Equal(t, "right (give or take 1s)", evidenceOf(r, "A"))
+
+		r = newPlant().oneOf(t, CodeClockMitel, SystemOptions{HTTPClient: o.client}, with(append(services, Service{"D", "http://wrong.example.com"})))
+		assert.Equal(t, Failed, r.Status)
+		assert.Contains(t, r.Sentence, "Our clock differs from that of D")
+
+		assert.Equal(t, NotApplicable, newPlant().oneOf(t, CodeClockMitel, SystemOptions{HTTPClient: o.client}, with(nil)).Status)
+		r = newPlant().oneOf(t, CodeClockMitel, SystemOptions{HTTPClient: o.client}, with([]Service{{"E", "://"}}))
+		assert.Equal(t, Warned, r.Status)
+		require.Contains(t, r.Sentence, "missing protocol scheme")
+	})
+}
