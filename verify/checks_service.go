@@ -80,7 +80,7 @@ func readinessChecks() []Check {
 		{
 			Code: CodeBidirectionalReady, Area: AreaReadiness, Title: "Teams presence appears in MiCollab",
 			DependsOn: on(CodeOneWayReady, CodeMiCollabReachable, CodeMiCollabPassword, CodeMiCollabVersion, CodeMiCollabTeamsIntegration, CodeMonitorsSufficient), Severity: SeverityError,
-			Meaning:       "Whether all is there for the second direction. Of a one-way bridge it says what an upgrade still lacks.",
+			Meaning:       "Whether all is there for the second direction. Of a one-way bridge it lists what an upgrade still lacks, and who can provide it.",
 			Remedy:        "Set right what is named.",
 			Administrator: Operator, Basis: "the other checks, the registration and the configuration", run: checkBidirectionalReady,
 		},
@@ -93,7 +93,7 @@ func probeChecks() []Check {
 		{
 			Code: CodeProbe, Area: AreaReadiness, Title: "A session of the test user appears in Teams and goes away",
 			DependsOn: append(on(CodeConnectionTeams), Dependency{Code: CodeApplicationPermissionInToken, Subject: "Presence.ReadWrite.All", Strict: true}), Severity: SeverityError,
-			Meaning:       "Whether a Teams session that is set for the test user shows in Teams within the time of the probe, and is gone after it was cleared. It is off unless a test user is chosen, because everybody sees it.",
+			Meaning:       "Whether a Teams session that is set for the test user shows in Teams within the time of the probe, and is gone after it was cleared. It is off unless a test user is chosen, because everybody sees it. Nothing is set while the test user telephones, because the bridge uses the same session.",
 			Remedy:        "Make sure that the test user has Teams and no status set by hand, which would outrank the session, and run the check again.",
 			Administrator: Operator, Basis: "a session that was set and read just now", applies: withProbe,
 			bound: func(o *SystemOptions) time.Duration { return o.Timeout + 2*o.ProbeTimeout }, run: checkProbe,

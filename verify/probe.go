@@ -73,8 +73,12 @@ func checkProbe(ctx context.Context, f *facts, _ string) Outcome {
 			evidence = append(evidence, Evidence{"shown after", since(began)})
 		}
 	}
+	if f.overtaken(user, began) {
+		return warned("The telephone of the test user rang during the probe, and the bridge's session took the place of the probe's, which says nothing then.",
+			"Run the check again when the test user's telephone is idle.", evidence...).by(Operator)
+	}
 	// A request whose answer was lost may have opened the session all the same.
-	clearErr := f.endProbe(ctx, user, began)
+	clearErr := f.endProbe(ctx, user)
 	switch {
 	case setErr != nil:
 		return failed(fmt.Sprintf("The session of the test user %s could not be set: %v.", user, setErr), probeRemedy(setErr), evidence...)
@@ -145,15 +149,18 @@ func (f *facts) occupied(user string) (Outcome, bool) {
 	return warned(why+". The probe would end the bridge's session, so nothing was set.", "Run the check again when the test user's telephone is idle.").by(Operator), true
 }
 
-// endProbe clears the session, also when ctx has ended. If the bridge has opened
-// its own meanwhile, because the test user's telephone rang, that one took the
-// place of the probe's and is the bridge's to end.
-func (f *facts) endProbe(ctx context.Context, user string, began time.Time) error {
-	if f.sources.Explain != nil {
-		if e, err := f.sources.Explain.Explain(user); err == nil && !e.Session.IsZero() && !e.SessionOpenedAt.Before(began) {
-			return nil
-		}
+// overtaken reports whether the bridge has opened a session of its own since then. It
+// took the place of the probe's, and is the bridge's to end.
+func (f *facts) overtaken(user string, began time.Time) bool {
+	if f.sources.Explain == nil {
+		return false
 	}
+	e, err := f.sources.Explain.Explain(user)
+	return err == nil && !e.Session.IsZero() && !e.SessionOpenedAt.Before(began)
+}
+
+// endProbe clears the session, also when ctx has ended.
+func (f *facts) endProbe(ctx context.Context, user string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearBound)
 	defer cancel()
 	for {
@@ -188,8 +195,8 @@ func (f *facts) watch(ctx context.Context, user string, wanted func(presence.Pre
 				l.ok = true
 				return l
 			}
-		} else if ctx.Err() == nil || l.last == (presence.Presence{}) {
-			l.err = err
+		} else if ctx.Err() == nil || l.err == nil && l.last == (presence.Presence{}) {
+			l.err = err // and not that the time is over, if more is known
 		}
 		if err != nil && !passing(err) || !pause(ctx, probeInterval) {
 			return l
