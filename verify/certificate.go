@@ -45,7 +45,7 @@ func presented(state *tls.ConnectionState) Outcome {
 	case len(state.VerifiedChains) == 0:
 		return warned("The HTTP client accepts any certificate, so that nothing can be said of this one.", "Give SystemOptions.HTTPClient a transport that verifies certificates.", evidence...)
 	case left < min(certificateWarning, leaf.NotAfter.Sub(leaf.NotBefore)/3):
-		return warned(fmt.Sprintf("The certificate of the notification URL ends on %s; Microsoft Graph delivers nothing from then on.", date(leaf.NotAfter)),
+		return warned(fmt.Sprintf("The certificate of the notification URL ends on %s; Microsoft Graph delivers nothing from then on.", minute(leaf.NotAfter)),
 			"Renew the certificate, and find out why it was not renewed by itself.", evidence...)
 	}
 	return passed(evidence...)
@@ -54,7 +54,7 @@ func presented(state *tls.ConnectionState) Outcome {
 // describe returns what an administrator knows a certificate by.
 func describe(c *x509.Certificate) []Evidence {
 	return []Evidence{
-		{"names", names(certificateNames(c))}, {"issuer", c.Issuer.String()}, {"expires", date(c.NotAfter)},
+		{"names", names(certificateNames(c))}, {"issuer", c.Issuer.String()}, {"expires", minute(c.NotAfter)},
 		{"in", fmt.Sprintf("%d days", int(time.Until(c.NotAfter).Hours()/24))},
 	}
 }
@@ -89,9 +89,9 @@ func unverified(err error) Outcome {
 			whose = fmt.Sprintf("The certificate of the authority %q", invalid.Cert.Subject)
 		}
 		if time.Now().Before(invalid.Cert.NotBefore) {
-			return failed(fmt.Sprintf("%s is valid only from %s.", whose, date(invalid.Cert.NotBefore)), "Set the clock of this machine by NTP if it is slow; otherwise use a certificate that is valid now.", evidence...)
+			return failed(fmt.Sprintf("%s is valid only from %s.", whose, minute(invalid.Cert.NotBefore)), "Set the clock of this machine by NTP if it is slow; otherwise use a certificate that is valid now.", evidence...)
 		}
-		return failed(fmt.Sprintf("%s has expired: it ended on %s.", whose, date(invalid.Cert.NotAfter)), "", evidence...)
+		return failed(fmt.Sprintf("%s has expired: it ended on %s.", whose, minute(invalid.Cert.NotAfter)), "", evidence...)
 	case errors.As(err, &wrongName):
 		valid := "no name at all"
 		if list := certificateNames(wrongName.Certificate); len(list) > 0 {

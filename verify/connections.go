@@ -63,7 +63,7 @@ func condition(h presencebridge.Health) string {
 		s += ", nothing has been asked yet"
 	}
 	if !h.LastSuccess.IsZero() {
-		s += ", last answer " + date(h.LastSuccess)
+		s += ", last answer " + minute(h.LastSuccess)
 	}
 	if h.Waiting > 0 {
 		s += fmt.Sprintf(", %d waiting", h.Waiting)
@@ -75,7 +75,7 @@ func condition(h presencebridge.Health) string {
 func connected(f *facts, h presencebridge.Health) Outcome {
 	since := ""
 	if !h.Since.IsZero() {
-		since = " since " + date(h.Since)
+		since = " since " + minute(h.Since)
 	}
 	switch h.State {
 	case presencebridge.StateFailing:
@@ -87,7 +87,7 @@ func connected(f *facts, h presencebridge.Health) Outcome {
 	case presencebridge.StateThrottled:
 		until := ""
 		if h.PausedUntil.After(f.startedAt) {
-			until = ", and asks for a pause until " + date(h.PausedUntil)
+			until = ", and asks for a pause until " + minute(h.PausedUntil)
 		}
 		return warned(fmt.Sprintf("The service throttles the bridge%s when it wants to %s%s: changes come late.", since, doing(h.Connection), until),
 			"Wait: the bridge gets slower by itself. If it stays so, let nothing else use the same application or credentials, and raise the reconcile interval.")
@@ -140,7 +140,7 @@ func checkThrottling(_ context.Context, f *facts, _ string) Outcome {
 		evidence = append(evidence, Evidence{u.Name, fmt.Sprintf("%d of %d in %v", u.Used, u.Units, u.Window)})
 		switch {
 		case u.PausedUntil.After(now):
-			sentences = append(sentences, fmt.Sprintf("The budget %q rests until %s, as its service asked.", u.Name, date(u.PausedUntil)))
+			sentences = append(sentences, fmt.Sprintf("The budget %q rests until %s, as its service asked.", u.Name, minute(u.PausedUntil)))
 		case u.Units > 0 && float64(u.Used) >= f.opts.UsageWarning*float64(u.Units):
 			sentences = append(sentences, fmt.Sprintf("Of the budget %q, %d of %d units were used within %v.", u.Name, u.Used, u.Units, u.Window))
 		}

@@ -7,9 +7,6 @@ import (
 	"net"
 	"regexp"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/presencebridge/presencebridge/presence"
 )
@@ -166,33 +163,4 @@ func rolesOf(token SignIn) string {
 	default:
 		return names(token.Roles)
 	}
-}
-
-// moment returns a time as evidence has it; empty for the zero time.
-func moment(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-// reason returns what an error says is wrong, without what it says to do and
-// without a period.
-func reason(err error) string {
-	text := err.Error()
-	if r := remedy(err); r != "" {
-		text = strings.TrimSuffix(text, ": "+r)
-	}
-	return strings.TrimSuffix(text, ".")
-}
-
-// instruction returns what an error says to do as a sentence; empty if it does
-// not.
-func instruction(err error) string {
-	r := remedy(err)
-	if r == "" {
-		return ""
-	}
-	first, size := utf8.DecodeRuneInString(r)
-	return string(unicode.ToUpper(first)) + strings.TrimSuffix(r[size:], ".") + "."
 }

@@ -32,7 +32,7 @@ func checkEntraSecretExpiry(_ context.Context, f *facts, _ string) Outcome {
 		found, err = monitor.FindClientSecret(r.ClientSecrets, s.SecretDescription, s.Secret)
 	}
 	evidence := []Evidence{
-		{"description", found.Description}, {"Secret ID", found.KeyID}, {"expires", day(found.ExpiresAt)}, {"in", f.daysUntil(found.ExpiresAt)},
+		{"description", found.Description}, {"Secret ID", found.KeyID}, {"expires", date(found.ExpiresAt)}, {"in", f.daysUntil(found.ExpiresAt)},
 	}
 	called := fmt.Sprintf("The client secret of the feature (description %q)", found.Description)
 	left := found.ExpiresAt.Sub(f.startedAt)
@@ -43,7 +43,7 @@ func checkEntraSecretExpiry(_ context.Context, f *facts, _ string) Outcome {
 			"Create a new client secret of the application in Entra, with the name of the integration as its description, and enter its Value and its description in the configuration.",
 			Evidence{"client secrets", fmt.Sprint(len(r.ClientSecrets))})
 	case errors.As(err, &doubt):
-		return failed(fmt.Sprintf("Which client secret of the application is that of the feature cannot be told: %s may be; the first of them ends on %s.", names(doubt.Possible), cmp.Or(day(found.ExpiresAt), "a day that Entra does not tell")),
+		return failed(fmt.Sprintf("Which client secret of the application is that of the feature cannot be told: %s may be; the first of them ends on %s.", names(doubt.Possible), cmp.Or(date(found.ExpiresAt), "a day that Entra does not tell")),
 			"Delete those client secrets that nobody uses from the application in Entra, or create one with a description of its own, and enter its Value and its description in the configuration.",
 			evidence...)
 	case err != nil:
@@ -57,14 +57,6 @@ func checkEntraSecretExpiry(_ context.Context, f *facts, _ string) Outcome {
 	default:
 		return passed(evidence...)
 	}
-}
-
-// day returns the day of a time; empty for the zero time.
-func day(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return date(t)
 }
 
 // daysUntil says how many whole days are left; empty for the zero time.

@@ -398,7 +398,7 @@ func TestNotificationCertificateThatNobodyVerified(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlant()
-		r := p.oneOf(t, CodeNotificationCertificate, SystemOptions{HTTPClient: &http.Client{Transport: answering(func(*http.Request) (*http.Response, error) {
+		r := p.oneOf(t, CodeNotificationCertificate, SystemOptions{HTTPClient: &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}}, nil
 		})}}, nil)
 		assert.Equal(t, Warned, r.Status)
@@ -406,10 +406,10 @@ func TestNotificationCertificateThatNobodyVerified(t *testing.T) {
 	})
 }
 
-// answering is a transport in one function.
-type answering func(*http.Request) (*http.Response, error)
+// transport is a transport in one function.
+type transport func(*http.Request) (*http.Response, error)
 
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
+func (a transport) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
 
 // A real connection on this machine, with a resolver and a network of its own.
 func TestNotificationChecksOverLoopback(t *testing.T) {

@@ -25,7 +25,7 @@ func (f *facts) proof() string {
 	var phrase string
 	note := func(at time.Time, format string, args ...any) {
 		if at.After(newest) && f.startedAt.Sub(at) < proofAge {
-			newest, phrase = at, fmt.Sprintf(format, args...)+" on "+date(at)
+			newest, phrase = at, fmt.Sprintf(format, args...)+" on "+minute(at)
 		}
 	}
 	for _, m := range f.pool.Monitors {

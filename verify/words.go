@@ -78,3 +78,33 @@ func waiting(d time.Duration) string {
 	}
 	return count(int((d+time.Minute-1)/time.Minute), "minute")
 }
+
+// minute returns t in UTC to the minute, for a sentence; empty for the zero time.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
+}
+
+// moment returns a time as evidence has it; empty for the zero time.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// reason returns what an error says is wrong, without what it says to do and
+// without a period.
+func reason(err error) string {
+	text := err.Error()
+	if r := remedy(err); r != "" {
+		text = strings.TrimSuffix(text, ": "+r)
+	}
+	return strings.TrimSuffix(text, ".")
+}
+
+// instruction returns what an error says to do as a sentence; empty if it does
+// not.
+func instruction(err error) string { return asSentence(remedy(err)) }
