@@ -48,7 +48,7 @@ func checkClock(of func(*SystemSources) []Service) func(context.Context, *facts,
 				continue
 			}
 			evidence = append(evidence, Evidence{name, c.String()})
-			off := max(c.ahead, -c.ahead) - c.give // what is certain
+			off := c.ahead.Abs() - c.give // what is certain
 			if sentence := fmt.Sprintf("Our clock differs from that of %s: it is %v.", name, c); off > failClock*f.opts.ClockTolerance {
 				outcomes = append(outcomes, failed(sentence, ""))
 			} else if off > f.opts.ClockTolerance {
@@ -66,7 +66,7 @@ func (c clock) String() string {
 	case ahead > 0:
 		return fmt.Sprintf("%v behind %s", ahead, give)
 	case ahead < 0:
-		return fmt.Sprintf("%v ahead %s", -ahead, give)
+		return fmt.Sprintf("%v ahead %s", ahead.Abs(), give)
 	default:
 		return "right " + give
 	}
@@ -98,15 +98,24 @@ func (c *SystemCheck) date(ctx context.Context, method, url string) clock {
 	}
 	took := time.Since(began)
 	_ = answer.Body.Close()
-	shown, err := http.ParseTime(answer.Header.Get("Date"))
-	if err != nil {
+	shown, ok := dateOf(answer.Header)
+	if !ok {
 		return clock{err: errNoDate}
-	}
-	// A cache repeats the date of an earlier answer, and says how long ago that
-	// was (RFC 9111, 5.1).
-	if age, err := strconv.Atoi(strings.TrimSpace(answer.Header.Get("Age"))); err == nil && age > 0 {
-		shown = shown.Add(time.Duration(age) * time.Second)
 	}
 	// The service looked at its clock between our two looks, most likely halfway.
 	return clock{ahead: shown.Sub(began.Add(took / 2)), give: took/2 + dateStep}
+}
+
+// dateOf returns what the clock showed that dated an answer.
+func dateOf(header http.Header) (time.Time, bool) {
+	shown, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		return time.Time{}, false
+	}
+	// A cache repeats the date of an earlier answer, and says how long ago that
+	// was, in seconds of at most 31 bits (RFC 9111, 1.2.2 and 5.1).
+	if age, err := strconv.ParseUint(strings.TrimSpace(header.Get("Age")), 10, 31); err == nil {
+		shown = shown.Add(time.Duration(age) * time.Second)
+	}
+	return shown, true
 }
