@@ -112,7 +112,7 @@ func TestNotificationCertificateRefusedByTheServer(t *testing.T) {
 				return nil, fmt.Errorf("no certificate")
 			}}))
 		}()
-		defer server.Close()
+		defer func() { assert.NoError(t, server.Close()) }()
 		r := newPlant().oneOf(t, CodeNotificationCertificate, SystemOptions{HTTPClient: o.client}, nil)
 		assert.Equal(t, Failed, r.Status)
 		assert.Contains(t, r.Sentence, "refuses the TLS handshake")

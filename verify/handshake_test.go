@@ -52,9 +52,8 @@ func TestNotificationHandshake(t *testing.T) {
 	}
 	endless := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
-		for err := error(nil); err == nil; {
-			_, err = io.WriteString(w, r.URL.Query().Get("validationToken"))
-		}
+		_, _ = io.WriteString(w, r.URL.Query().Get("validationToken")+strings.Repeat("x", 1<<20))
+		<-r.Context().Done() // the end of the answer never comes
 	}
 	slow := func(by time.Duration) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -180,7 +179,7 @@ func TestNotificationChecksOverLoopback(t *testing.T) {
 	go func() {
 		_ = server.Serve(tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}))
 	}()
-	defer server.Close()
+	defer func() { assert.NoError(t, server.Close()) }()
 	o.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, listener.Addr().String())
 	}

@@ -227,7 +227,7 @@ func checkProbeNotification(ctx context.Context, f *facts, _ string) Outcome {
 	user := f.opts.ProbeUser
 	ctx, cancel := context.WithTimeout(ctx, f.opts.ProbeTimeout)
 	defer cancel()
-	read := false
+	var read bool
 	for {
 		e, err := f.sources.Explain.Explain(user)
 		switch {

@@ -115,15 +115,9 @@ func Upgrade(s UpgradeState) []Lack {
 		return lacks
 	}
 	for _, c := range conditions(s.MiCollab.Ready()) {
-		by := MiCollabAdministrator
-		switch c.Condition {
-		case micollab.ErrAddressMissing, micollab.ErrAddressInvalid, micollab.ErrPasswordMissing:
-			by = CloudLinkAdministrator
-		case micollab.ErrVersionMissing:
-			by = Operator
-		}
-		name, what := wording(c)
-		lack(LackMiCollab, name, what, by)
+		w := wordingOf(c)
+		lack(LackMiCollab, w.name, w.what, w.by)
+		lacks[len(lacks)-1].Unknown = errors.Is(c, micollab.ErrVersionMissing)
 	}
 	return lacks
 }
@@ -143,22 +137,28 @@ func conditions(err error) []*micollab.ConditionError {
 	return list
 }
 
-// wording names what a condition lacks as part of a list, and what to do.
-func wording(c *micollab.ConditionError) (name, what string) {
-	switch c.Condition {
-	case micollab.ErrAddressMissing, micollab.ErrAddressInvalid:
-		return "a valid MiCollab address", "Enter MiCollab's IP address or FQDN in the configuration of the CloudLink gateway, and in that of the bridge."
-	case micollab.ErrPasswordMissing:
-		return "the MiCollab password", "Enter the MiCollab password in the configuration of the CloudLink gateway, and say so in that of the bridge."
-	case micollab.ErrVersionMissing:
-		return "knowledge of MiCollab's release", fmt.Sprintf("Enter MiCollab's release in the configuration of the service: Teams presence needs %s or later.", micollab.Minimum())
-	case micollab.ErrVersionTooOld:
-		return fmt.Sprintf("MiCollab %s or later", micollab.Minimum()), fmt.Sprintf("Upgrade MiCollab: %s.", c.Reason)
-	case micollab.ErrTeamsIntegrationOff:
-		return "MiCollab's Microsoft Teams integration", `Turn on "MS Teams Configuration Settings" in the MiCollab Client Service's administration.`
-	case micollab.ErrCloudLinkIntegrationOff:
-		return "MiCollab's CloudLink integration", "Turn on the CloudLink integration in MiCollab's administration."
-	default:
-		return c.Condition.Error(), c.Remedy
+// wording says what a condition of MiCollab lacks as part of a list, what to do
+// and who does it.
+type wording struct {
+	condition  error
+	name, what string
+	by         Administrator
+}
+
+func wordingOf(c *micollab.ConditionError) wording {
+	const address = "Enter MiCollab's IP address or FQDN in the configuration of the CloudLink gateway, and in that of the bridge."
+	for _, w := range []wording{
+		{micollab.ErrAddressMissing, "the MiCollab address", address, CloudLinkAdministrator},
+		{micollab.ErrAddressInvalid, "a valid MiCollab address", address, CloudLinkAdministrator},
+		{micollab.ErrPasswordMissing, "the MiCollab password", "Enter the MiCollab password in the configuration of the CloudLink gateway, and say so in that of the bridge.", CloudLinkAdministrator},
+		{micollab.ErrVersionMissing, "knowledge of MiCollab's release", fmt.Sprintf("Enter MiCollab's release in the configuration of the service: Teams presence needs %s or later.", micollab.Minimum()), Operator},
+		{micollab.ErrVersionTooOld, fmt.Sprintf("MiCollab %s or later", micollab.Minimum()), fmt.Sprintf("Upgrade MiCollab: %s.", c.Reason), MiCollabAdministrator},
+		{micollab.ErrTeamsIntegrationOff, "MiCollab's Microsoft Teams integration", `Turn on "MS Teams Configuration Settings" in the MiCollab Client Service's administration.`, MiCollabAdministrator},
+		{micollab.ErrCloudLinkIntegrationOff, "MiCollab's CloudLink integration", "Turn on the CloudLink integration in MiCollab's administration.", MiCollabAdministrator},
+	} {
+		if errors.Is(c.Condition, w.condition) {
+			return w
+		}
 	}
+	return wording{c.Condition, c.Condition.Error(), fmt.Sprintf("Set it right: %s.", c.Remedy), MiCollabAdministrator}
 }

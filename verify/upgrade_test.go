@@ -51,8 +51,8 @@ func TestUpgrade(t *testing.T) {
 		{"MiCollab too old", func(s *UpgradeState) { s.MiCollab.Version = micollab.Version{Major: 9, Minor: 7} },
 			[]Lack{{Kind: LackMiCollab, Name: "MiCollab " + micollab.Minimum().String() + " or later", Count: 1, Administrator: MiCollabAdministrator}}, "Upgrade MiCollab: this server is 9.7"},
 		{"MiCollab not set up", func(s *UpgradeState) { s.MiCollab = &micollab.Server{} }, []Lack{
-			{Kind: LackMiCollab, Name: "a valid MiCollab address", Count: 1, Administrator: CloudLinkAdministrator},
-			{Kind: LackMiCollab, Name: "knowledge of MiCollab's release", Count: 1, Administrator: Operator},
+			{Kind: LackMiCollab, Name: "the MiCollab address", Count: 1, Administrator: CloudLinkAdministrator},
+			{Kind: LackMiCollab, Name: "knowledge of MiCollab's release", Count: 1, Unknown: true, Administrator: Operator},
 			{Kind: LackMiCollab, Name: "MiCollab's CloudLink integration", Count: 1, Administrator: MiCollabAdministrator},
 			{Kind: LackMiCollab, Name: "MiCollab's Microsoft Teams integration", Count: 1, Administrator: MiCollabAdministrator},
 			{Kind: LackMiCollab, Name: "the MiCollab password", Count: 1, Administrator: CloudLinkAdministrator},
