@@ -130,7 +130,7 @@ func TestNotificationCertificateThatNobodyVerified(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlant()
-		r := p.oneOf(t, CodeNotificationCertificate, SystemOptions{HTTPClient: &http.Client{Transport: answering(func(*http.Request) (*http.Response, error) {
+		r := p.oneOf(t, CodeNotificationCertificate, SystemOptions{HTTPClient: &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}}, nil
 		})}}, nil)
 		assert.Equal(t, Warned, r.Status)

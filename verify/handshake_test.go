@@ -164,10 +164,10 @@ func TestNotificationURLIsAskedOnce(t *testing.T) {
 	})
 }
 
-// answering is a transport in one function.
-type answering func(*http.Request) (*http.Response, error)
+// transport is a transport in one function.
+type transport func(*http.Request) (*http.Response, error)
 
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
+func (a transport) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
 
 // A real connection on this machine, with a resolver and a network of its own.
 func TestNotificationChecksOverLoopback(t *testing.T) {
