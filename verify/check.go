@@ -71,38 +71,38 @@ const (
 type Dependency struct {
 	// Code is that of the check. Where both are made per subject of the same kind,
 	// it is the one of the same subject; otherwise all of that code.
-	Code Code
+	Code Code `json:"code"`
 	// Subject, if not empty, makes it the check of that subject alone.
-	Subject string
+	Subject string `json:"subject,omitempty"`
 	// Strict: a warning is too little as well.
-	Strict bool
+	Strict bool `json:"strict,omitempty"`
 }
 
 // Check is one check as it is documented. [Checks] lists all of them.
 type Check struct {
 	// Code is its stable name.
-	Code Code
+	Code Code `json:"code"`
 	// Area is the part of the system.
-	Area Area
+	Area Area `json:"area"`
 	// Title says what is so if it passes.
-	Title string
+	Title string `json:"title"`
 	// Per is of what it is made once each; empty: it is made once.
-	Per SubjectKind
+	Per SubjectKind `json:"per,omitempty"`
 	// DependsOn are the checks that must not have failed. If one has, this one is
 	// skipped: it would only repeat what is known.
-	DependsOn []Dependency
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
 	// Severity is what it means that it does not pass.
-	Severity Severity
+	Severity Severity `json:"severity"`
 	// Meaning says what is looked at, and why it matters.
-	Meaning string
+	Meaning string `json:"meaning"`
 	// Remedy says what to do when it does not pass. A result has a more precise one
 	// where that is possible.
-	Remedy string
+	Remedy string `json:"remedy"`
 	// Administrator is who does it, as a rule. A result may name another one.
-	Administrator Administrator
+	Administrator Administrator `json:"administrator"`
 	// Basis is what it rests on: what is asked now, what the bridge knows, or what
 	// somebody has entered.
-	Basis string
+	Basis string `json:"basis"`
 
 	// bound, if set, is how long it may take, in place of [SystemOptions].Timeout.
 	bound func(*SystemOptions) time.Duration

@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -58,10 +60,38 @@ type Result struct {
 	// Lacks is what a one-way bridge still lacks for both directions: of
 	// [CodeBidirectionalReady] alone.
 	Lacks []Lack `json:"lacks,omitempty"`
-	// StartedAt is when it began; zero if it was skipped.
+	// StartedAt is when it began; zero if it was skipped or does not apply.
 	StartedAt time.Time `json:"startedAt,omitzero"`
-	// Duration is how long it took.
-	Duration time.Duration `json:"duration"`
+	// Duration is how long it took, to the millisecond. In JSON it is the number
+	// durationMilliseconds.
+	Duration time.Duration `json:"-"`
+}
+
+// plainResult is a Result without its methods.
+type plainResult Result
+
+type resultJSON struct {
+	plainResult
+	DurationMilliseconds int64 `json:"durationMilliseconds"`
+}
+
+// MarshalJSON returns the result with its duration in milliseconds.
+func (r Result) MarshalJSON() ([]byte, error) {
+	return json.Marshal(resultJSON{plainResult(r), r.Duration.Milliseconds()})
+}
+
+// UnmarshalJSON accepts what MarshalJSON returns.
+func (r *Result) UnmarshalJSON(data []byte) error {
+	var in resultJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	if ms := in.DurationMilliseconds; ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+		return fmt.Errorf("verify: durationMilliseconds is %d: no check takes that long", ms)
+	}
+	*r = Result(in.plainResult)
+	r.Duration = time.Duration(in.DurationMilliseconds) * time.Millisecond
+	return nil
 }
 
 // Name returns the code, and the subject in brackets where there is one.
@@ -91,10 +121,25 @@ type Report struct {
 	StartedAt time.Time                `json:"startedAt"`
 	EndedAt   time.Time                `json:"endedAt"`
 	Direction presencebridge.Direction `json:"direction"`
-	// Complete: every check was made since the first run, and none was cut short.
+	// Complete: every check was made in this run or an earlier one, none was cut
+	// short, and none is still to be made again after what it was skipped for has passed.
 	Complete bool `json:"complete"`
 	// Results are in the order of [Checks], and of subjects.
 	Results []Result `json:"results"`
+}
+
+// clone returns a copy that shares nothing; nil of nil.
+func (r *Report) clone() *Report {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Results = slices.Clone(r.Results)
+	for i := range c.Results {
+		c.Results[i].Because = slices.Clone(c.Results[i].Because)
+		c.Results[i].Evidence = slices.Clone(c.Results[i].Evidence)
+	}
+	return &c
 }
 
 // Count returns how many results have the status.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/presencebridge/presencebridge/internal/secret"
@@ -41,9 +40,12 @@ var ErrUnknownCode = errors.New("there is no such check")
 
 // Run makes the checks and reports. It waits for a run that is under way. Each
 // check is bounded; one that does not end within its bound, or panics, has failed.
-// When ctx ends, it returns the report as far as it came, which is not
-// Complete, together with ctx's cause. Whatever the checks find is in the report
-// and no error.
+// Whatever the checks find is in the report and no error.
+//
+// If ctx ends before all checks have, Run returns within about a second the report
+// as far as it came, which is not Complete, together with ctx's cause. Later runs
+// know nothing of such checks but what an earlier run found. The report is nil
+// if the run had not begun, or if the error matches [ErrUnknownCode].
 func (c *SystemCheck) Run(ctx context.Context, opts *RunOptions) (*Report, error) {
 	var o RunOptions
 	if opts != nil {
@@ -57,9 +59,11 @@ func (c *SystemCheck) Run(ctx context.Context, opts *RunOptions) (*Report, error
 	case c.running <- struct{}{}:
 		defer func() { <-c.running }()
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	r := &run{check: c, facts: newFacts(ctx, c), progress: o.Progress, events: make(chan Progress), slots: make(chan struct{}, c.opts.Parallel)}
+	r := &run{check: c, facts: newFacts(ctx, c), progress: o.Progress, slots: make(chan struct{}, c.opts.Parallel)}
 	return r.make(ctx, wanted)
 }
 
@@ -103,7 +107,8 @@ type run struct {
 	check    *SystemCheck
 	facts    *facts
 	progress func(Progress)
-	// events carries what progress is told, from the checks to Run's goroutine.
+	// events carries what progress is told, from the checks to Run's goroutine. It
+	// has room for all, so that no check waits for whoever is told.
 	events chan Progress
 	// slots bound how many checks are made at a time.
 	slots chan struct{}
@@ -134,6 +139,7 @@ func (r *run) make(ctx context.Context, wanted map[Code]bool) (*Report, error) {
 			todo = append(todo, i)
 		}
 	}
+	r.events = make(chan Progress, 2*len(todo))
 	for _, i := range todo {
 		go r.one(ctx, i)
 	}
@@ -147,34 +153,19 @@ func (r *run) make(ctx context.Context, wanted map[Code]bool) (*Report, error) {
 			r.progress(p)
 		}
 	}
-	c := r.check
 	report := &Report{
-		Kind: ReportKind, Version: ReportVersion, Name: c.settings.Name, StartedAt: started.UTC().Round(0), EndedAt: time.Now().UTC().Round(0),
-		Direction: c.sources.Bridge.Direction(), Complete: ctx.Err() == nil,
+		Kind: ReportKind, Version: ReportVersion, Name: r.check.settings.Name, StartedAt: stamp(started), EndedAt: stamp(time.Now()),
+		Direction: r.facts.direction, Complete: true,
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// Only the subjects of this run count: a monitor may be gone.
-	last := c.last
-	c.last = make(map[string]Result, len(all))
-	for _, i := range all {
-		result, known := i.result, wanted[i.check.Code]
-		if !known {
-			result, known = last[name(i.check.Code, i.subject)]
-		}
-		if !known {
-			report.Complete = false
-			continue
-		}
-		report.Results = append(report.Results, result)
-		if i.cut {
-			report.Complete = false
-			continue
-		}
-		c.last[result.Name()] = result
+	cut := r.check.remember(report, all, wanted)
+	if cut {
+		return report, context.Cause(ctx)
 	}
-	return report, context.Cause(ctx)
+	return report, nil
 }
+
+// stamp is a time as reports have it: to the millisecond, in UTC.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // instances returns all checks, once for each of their subjects.
 func (r *run) instances() []*instance {
@@ -208,9 +199,14 @@ func (r *run) instances() []*instance {
 func (r *run) one(ctx context.Context, i *instance) {
 	i.result = Result{Code: i.check.Code, Subject: i.subject, Area: i.check.Area, Title: i.check.Title, Severity: i.check.Severity}
 	defer func() {
-		close(i.done)
+		// In this order: those that wait for it are told to begin after it has ended.
 		r.events <- Progress{Result: i.result}
+		close(i.done)
 	}()
+	if o, so := r.inapplicable(i); so {
+		r.take(&i.result, i.check, o)
+		return
+	}
 	for _, n := range i.needs {
 		<-n.on.done
 		if status := n.on.result.Status; status == Failed || status == Skipped || n.strict && status == Warned {
@@ -221,7 +217,7 @@ func (r *run) one(ctx context.Context, i *instance) {
 	if i.result.Status == Skipped {
 		slices.Sort(i.result.Because)
 		i.result.Because = slices.Compact(i.result.Because)
-		i.result.Sentence = "This has not passed: " + strings.Join(i.result.Because, ", ") + "."
+		i.result.Sentence = notPassed(i.result.Because)
 		if len(i.result.Because) == 0 {
 			i.cutShort()
 		}
@@ -235,12 +231,12 @@ func (r *run) one(ctx context.Context, i *instance) {
 		return
 	}
 	began := time.Now()
-	i.result.StartedAt = began.UTC().Round(0)
+	i.result.StartedAt = stamp(began)
 	running := i.result
 	running.Status = Running
 	r.events <- Progress{Result: running}
 	outcome := r.bounded(ctx, i)
-	i.result.Duration = time.Since(began)
+	i.result.Duration = time.Since(began).Round(time.Millisecond)
 	if ctx.Err() != nil && outcome.Status != Passed {
 		i.cutShort() // what it found may be the end of the run and nothing else
 		return
@@ -264,17 +260,36 @@ func (r *run) causes(i *instance) []string {
 	return []string{i.result.Name()}
 }
 
-// bounded makes a check, and goes on without it when its time is over: some
-// implementation of a source may not obey its context.
-func (r *run) bounded(ctx context.Context, i *instance) Outcome {
+// inapplicable returns why there is nothing to check, whatever became of what the
+// check depends on.
+func (r *run) inapplicable(i *instance) (o Outcome, so bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			o, so = brokeOff(v), true
+		}
+	}()
 	if i.check.applies != nil {
 		if why := i.check.applies(r.facts); why != "" {
-			return notApplicable(why)
+			return notApplicable(why), true
 		}
 	}
 	if i.check.Per != "" && i.subject == "" {
-		return notApplicable("There is no " + string(i.check.Per) + ".")
+		return notApplicable("There is no " + string(i.check.Per) + "."), true
 	}
+	return Outcome{}, false
+}
+
+// brokeOff is the outcome of a check that panicked.
+func brokeOff(v any) Outcome {
+	return failed("The check broke off: "+secret.PanicText(v)+".", brokenRemedy).by(Operator)
+}
+
+// obeyWithin is how long a check may take to give up when its context has ended.
+const obeyWithin = time.Second
+
+// bounded makes a check, and goes on without it when its time is over: some
+// implementation of a source may not obey its context.
+func (r *run) bounded(ctx context.Context, i *instance) Outcome {
 	bound := r.check.opts.Timeout
 	if i.check.bound != nil {
 		bound = i.check.bound(&r.check.opts)
@@ -285,7 +300,7 @@ func (r *run) bounded(ctx context.Context, i *instance) Outcome {
 	go func() {
 		defer func() {
 			if v := recover(); v != nil {
-				outcome <- failed("The check broke off: "+secret.PanicText(v)+".", "Report it to the developers of the service, with this report.").by(Operator)
+				outcome <- brokeOff(v)
 			}
 		}()
 		outcome <- i.check.run(ctx, r.facts, i.subject)
@@ -296,7 +311,7 @@ func (r *run) bounded(ctx context.Context, i *instance) Outcome {
 	case <-ctx.Done():
 	}
 	// It may have obeyed, and said what it was waiting for.
-	grace := time.NewTimer(time.Second)
+	grace := time.NewTimer(obeyWithin)
 	defer grace.Stop()
 	select {
 	case o := <-outcome:
@@ -306,8 +321,17 @@ func (r *run) bounded(ctx context.Context, i *instance) Outcome {
 	}
 }
 
+// brokenRemedy is the remedy of a check that is itself at fault.
+const brokenRemedy = "Report it to the developers of the service, with this report."
+
 // take makes an outcome part of a result: complete, redacted and short.
 func (r *run) take(to *Result, check *Check, o Outcome) {
+	switch o.Status {
+	case Passed, Warned, Failed, NotApplicable:
+	default:
+		// Otherwise it would count as neither, and look as if it had passed.
+		o = failed(fmt.Sprintf("The check told no outcome, but %q.", o.Status), brokenRemedy).by(Operator)
+	}
 	to.Status = o.Status
 	if to.Status == Failed && check.Severity == SeverityWarning {
 		to.Status = Warned
@@ -328,14 +352,4 @@ func (r *run) take(to *Result, check *Check, o Outcome) {
 		to.Remedy = cmp.Or(redact.text(o.Remedy), check.Remedy)
 		to.Administrator = cmp.Or(o.Administrator, check.Administrator)
 	}
-}
-
-// once returns a function that asks once, however many checks want the answer,
-// bounded for itself and not by the check that happens to be first.
-func once[T any](ctx context.Context, bound time.Duration, ask func(context.Context) (T, error)) func() (T, error) {
-	return sync.OnceValues(func() (T, error) {
-		ctx, cancel := context.WithTimeout(ctx, bound)
-		defer cancel()
-		return ask(ctx)
-	})
 }

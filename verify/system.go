@@ -134,13 +134,14 @@ type SystemCheck struct {
 	// running holds one: a run is under way.
 	running chan struct{}
 	mu      sync.Mutex
-	last    map[string]Result // by name
+	results map[string]Result // what was found last, by name
+	last    *Report           // that of the last run that was not cut short
 }
 
 // NewSystemCheck returns a system check. It returns all faults of its arguments
 // at once, and asks nothing.
 func NewSystemCheck(sources SystemSources, settings SystemSettings, opts *SystemOptions) (*SystemCheck, error) {
-	c := &SystemCheck{sources: sources, settings: settings, checks: Checks(), running: make(chan struct{}, 1), last: make(map[string]Result)}
+	c := &SystemCheck{sources: sources, settings: settings, checks: Checks(), running: make(chan struct{}, 1), results: make(map[string]Result)}
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -189,6 +190,14 @@ func NewSystemCheck(sources SystemSources, settings SystemSettings, opts *System
 	}
 	c.redact = newRedactor(append([]presence.Secret{settings.Secret}, o.Secrets...))
 	return c, nil
+}
+
+// Last returns the report of the last run that was not cut short; nil if there was
+// none.
+func (c *SystemCheck) Last() *Report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last.clone()
 }
 
 func orDefault[T comparable](field *T, value T) {
