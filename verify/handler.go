@@ -142,7 +142,7 @@ func NewHandler(system *SystemCheck, users UserService, opts *HandlerOptions) (*
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	out := &answer{ResponseWriter: w}
+	out := &response{ResponseWriter: w}
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -164,24 +164,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.inner.ServeHTTP(out, r)
 }
 
-// answer knows whether an answer has begun.
-type answer struct {
+// response knows whether an answer has begun.
+type response struct {
 	http.ResponseWriter
 	begun bool
 }
 
-func (a *answer) WriteHeader(status int) {
+func (a *response) WriteHeader(status int) {
 	a.begun = true
 	a.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(data []byte) (int, error) {
+func (a *response) Write(data []byte) (int, error) {
 	a.begun = true
 	return a.ResponseWriter.Write(data)
 }
 
 // Unwrap is for [http.ResponseController].
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (a *response) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (h *Handler) checks(w http.ResponseWriter, _ *http.Request) { h.send(w, h.system.checks) }
 

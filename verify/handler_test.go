@@ -59,7 +59,7 @@ func (p *people) SyncAll(ctx context.Context, progress func(presencebridge.SyncR
 }
 
 // served returns a client of a handler that is served below a path.
-func served(t *testing.T, system *SystemCheck, users UserService, opts *HandlerOptions) (*Client, *httptest.Server) {
+func serving(t *testing.T, system *SystemCheck, users UserService, opts *HandlerOptions) (*Client, *httptest.Server) {
 	t.Helper()
 	h, err := NewHandler(system, users, opts)
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func served(t *testing.T, system *SystemCheck, users UserService, opts *HandlerO
 
 func TestClientMakesTheChecksOfARunningBridge(t *testing.T) {
 	system := engine(t, newPlant(), nil, made("root", broken), made("leaf", fine, on("root")...), made("other", passed(Evidence{"seen", "now"})))
-	c, _ := served(t, system, nil, nil)
+	c, _ := serving(t, system, nil, nil)
 	ctx := t.Context()
 
 	checks, err := c.Checks(ctx)
@@ -107,7 +107,7 @@ func TestClientMakesTheChecksOfARunningBridge(t *testing.T) {
 func TestClientAsksForPeople(t *testing.T) {
 	users := &people{}
 	var log bytes.Buffer
-	c, _ := served(t, engine(t, newPlant(), nil), UserServiceOf(users), &HandlerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, _ := serving(t, engine(t, newPlant(), nil), UserServiceOf(users), &HandlerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	ctx := t.Context()
 	var got userReport
 	require.NoError(t, c.User(ctx, "ada+x@example.com", &got))
@@ -149,7 +149,7 @@ func TestWhatAClientAskedForEndsWhenItLeaves(t *testing.T) {
 	}
 	hangs.bound = func(*SystemOptions) time.Duration { return time.Hour }
 	users := &people{started: make(chan struct{}), ended: make(chan error, 1)}
-	c, _ := served(t, engine(t, newPlant(), nil, hangs), UserServiceOf(users), nil)
+	c, _ := serving(t, engine(t, newPlant(), nil, hangs), UserServiceOf(users), nil)
 
 	left := errors.New("the administrator has left")
 	ctx, leave := context.WithCancelCause(t.Context())
