@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -255,7 +254,7 @@ func TestClientTellsWhatAnswersInPlaceOfTheBridge(t *testing.T) {
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(status)
-		io.WriteString(w, body)
+		fmt.Fprint(w, body)
 	}))
 	defer server.Close()
 	c, err := NewClient(server.URL, nil)

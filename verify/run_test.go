@@ -198,7 +198,10 @@ func TestRunMakesNoMoreThanParallelAtATime(t *testing.T) {
 				check.run = func(context.Context, *facts, string) Outcome {
 					n := now.Add(1)
 					defer now.Add(-1)
-					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+					for m := most.Load(); n > m; m = most.Load() {
+						if most.CompareAndSwap(m, n) {
+							break
+						}
 					}
 					time.Sleep(time.Second)
 					return fine
