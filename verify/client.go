@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/presencebridge/presencebridge"
 )
@@ -77,45 +78,73 @@ func (c *Client) Last(ctx context.Context) (*Report, error) {
 	return report, nil
 }
 
-// System makes the checks, or those of the codes with what they depend on, and
-// returns the report. progress, if not nil, is called with each step; while it does
-// not return, the run goes on, for as long as the handler's LineTimeout. If the run is
-// cut short on the other side, the error comes with the report as far as it came. The
-// error matches [ErrUnknownCode] for a check that the bridge does not have.
-func (c *Client) System(ctx context.Context, only []Code, progress func(Progress)) (*Report, error) {
+// Run makes the checks, or those of opts.Only with what they depend on, and returns
+// the report. opts.Progress is called with each step; while it does not return, the
+// run goes on, for as long as the handler's LineTimeout. If the run is cut short on
+// the other side, the error comes with the report as far as it came. The error
+// matches [ErrUnknownCode] for a check that the bridge does not have.
+func (c *Client) Run(ctx context.Context, opts *RunOptions) (*Report, error) {
+	var o RunOptions
+	if opts != nil {
+		o = *opts
+	}
 	query := url.Values{}
-	if len(only) > 0 {
-		codes := make([]string, len(only))
-		for i, code := range only {
+	if len(o.Only) > 0 {
+		codes := make([]string, len(o.Only))
+		for i, code := range o.Only {
 			codes[i] = string(code)
 		}
 		query.Set("only", strings.Join(codes, ","))
 	}
 	var report *Report
-	err := c.follow(ctx, "system", query, tell(progress), func(data json.RawMessage) (err error) {
+	err := c.follow(ctx, "system", query, tell(o.Progress), func(data json.RawMessage) (err error) {
 		report, err = decodeReport(data)
 		return err
 	})
 	return report, err
 }
 
-// User makes the user check of a person and decodes its report into into. The error
-// for somebody whom nobody knows matches [presencebridge.ErrUnknownUser].
-func (c *Client) User(ctx context.Context, email string, into any) error {
-	return c.ask(ctx, http.MethodGet, "user", url.Values{"email": {email}}, into)
+// Check makes the user check of a person. The error for somebody whom nobody knows
+// matches [presencebridge.ErrUnknownUser].
+func (c *Client) Check(ctx context.Context, email string) (*UserReport, error) {
+	report := new(UserReport)
+	if err := c.ask(ctx, http.MethodGet, "user", url.Values{"email": {email}}, report); err != nil {
+		return nil, err
+	}
+	return report, nil
 }
 
-// ResetPhone resets the phone state of a person and decodes the report into into.
-// The error for somebody whom nobody knows matches [presencebridge.ErrUnknownUser].
-func (c *Client) ResetPhone(ctx context.Context, email string, into any) error {
-	return c.ask(ctx, http.MethodPost, "user/reset", url.Values{"email": {email}}, into)
+// ResetPhone resets the phone state of a person. The error for somebody whom nobody
+// knows matches [presencebridge.ErrUnknownUser].
+func (c *Client) ResetPhone(ctx context.Context, email string) (*ResetReport, error) {
+	report := new(ResetReport)
+	if err := c.ask(ctx, http.MethodPost, "user/reset", url.Values{"email": {email}}, report); err != nil {
+		return nil, err
+	}
+	return report, nil
 }
 
-// SyncAll syncs all Teams presence with MiCollab and decodes the report into into.
-// progress, if not nil, is called whenever some more are done. When ctx ends, the
-// bridge stops as well.
-func (c *Client) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport), into any) error {
-	return c.follow(ctx, "sync", nil, tell(progress), func(data json.RawMessage) error { return json.Unmarshal(data, into) })
+// SyncAll syncs all Teams presence with MiCollab. progress, if not nil, is called
+// whenever some more are done. When ctx ends, the bridge stops as well, and the
+// report has the figures that were told last, without the names.
+func (c *Client) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
+	started := time.Now()
+	var last *presencebridge.SyncReport
+	var report *SyncReport
+	note := func(p presencebridge.SyncReport) {
+		last = &p
+		if progress != nil {
+			progress(p)
+		}
+	}
+	err := c.follow(ctx, "sync", nil, tell(note), func(data json.RawMessage) error { return json.Unmarshal(data, &report) })
+	if err != nil && report == nil && last != nil {
+		report = &SyncReport{
+			Kind: SyncReportKind, Version: UserReportVersion, StartedAt: stamp(started), EndedAt: stamp(time.Now()), Error: err.Error(),
+			Total: last.Total, Skipped: last.Skipped, Read: last.Read, Changed: last.Changed, AlreadyRight: last.AlreadyRight,
+		}
+	}
+	return report, err
 }
 
 // tell returns what decodes progress and tells it.

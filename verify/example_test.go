@@ -56,14 +56,17 @@ func ExampleNewHandler() {
 }
 
 // The program of an administrator makes one check of a running bridge again.
-func ExampleClient_System() {
+func ExampleClient_Run() {
 	again := func(ctx context.Context, signedIn *http.Client) error {
 		client, err := verify.NewClient("https://bridge.example.com/admin/verify", signedIn)
 		if err != nil {
 			return err
 		}
-		report, err := client.System(ctx, []verify.Code{verify.CodeEntraSecret}, func(p verify.Progress) {
-			fmt.Printf("%d of %d: %s %s\n", p.Done, p.Total, p.Result.Name(), p.Result.Status)
+		report, err := client.Run(ctx, &verify.RunOptions{
+			Only: []verify.Code{verify.CodeEntraSecret},
+			Progress: func(p verify.Progress) {
+				fmt.Printf("%d of %d: %s %s\n", p.Done, p.Total, p.Result.Name(), p.Result.Status)
+			},
 		})
 		if err != nil {
 			return err

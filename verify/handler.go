@@ -16,49 +16,32 @@ import (
 	"github.com/presencebridge/presencebridge/internal/secret"
 )
 
-// UserService is what a [Handler] asks of the user check. Its functions are called
-// concurrently; what they return is sent as JSON. [UserServiceOf] makes one. The
-// errors for somebody whom nobody knows match [presencebridge.ErrUnknownUser].
+// UserService makes the user check and what belongs to it. A [UserCheck] is one,
+// and a [Client], so that a program need not know in which process it works. Its
+// functions are called concurrently. The errors for somebody whom nobody knows match
+// [presencebridge.ErrUnknownUser]; a report that comes with an error is what was done
+// until then.
 type UserService interface {
-	// CheckUser tells what each hop holds of a user.
-	CheckUser(ctx context.Context, email string) (any, error)
+	// Check tells what each hop holds of a user.
+	Check(ctx context.Context, email string) (*UserReport, error)
 	// ResetPhone resets the phone state of a user.
-	ResetPhone(ctx context.Context, email string) (any, error)
+	ResetPhone(ctx context.Context, email string) (*ResetReport, error)
 	// SyncAll brings all Teams presence to MiCollab, and tells how far it is.
-	SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (any, error)
+	SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error)
 }
 
-// UserServiceOf returns the service of a user check, whatever its reports are.
-func UserServiceOf[U, R, S any](check interface {
-	Check(ctx context.Context, email string) (U, error)
-	ResetPhone(ctx context.Context, email string) (R, error)
-	SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (S, error)
-}) UserService {
-	return userFunctions{
-		check: func(ctx context.Context, email string) (any, error) { return check.Check(ctx, email) },
-		reset: func(ctx context.Context, email string) (any, error) { return check.ResetPhone(ctx, email) },
-		sync: func(ctx context.Context, progress func(presencebridge.SyncReport)) (any, error) {
-			return check.SyncAll(ctx, progress)
-		},
-	}
+// SystemService makes the system check. A [SystemCheck] is one, and a [Client].
+type SystemService interface {
+	// Run makes the checks.
+	Run(ctx context.Context, opts *RunOptions) (*Report, error)
 }
 
-type userFunctions struct {
-	check, reset func(ctx context.Context, email string) (any, error)
-	sync         func(ctx context.Context, progress func(presencebridge.SyncReport)) (any, error)
-}
-
-func (f userFunctions) CheckUser(ctx context.Context, email string) (any, error) {
-	return f.check(ctx, email)
-}
-
-func (f userFunctions) ResetPhone(ctx context.Context, email string) (any, error) {
-	return f.reset(ctx, email)
-}
-
-func (f userFunctions) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (any, error) {
-	return f.sync(ctx, progress)
-}
+var (
+	_ UserService   = (*UserCheck)(nil)
+	_ UserService   = (*Client)(nil)
+	_ SystemService = (*SystemCheck)(nil)
+	_ SystemService = (*Client)(nil)
+)
 
 // HandlerOptions are the settings of a [Handler]. The zero value of every field is
 // its default.
@@ -130,8 +113,8 @@ func NewHandler(system *SystemCheck, users UserService, opts *HandlerOptions) (*
 		mux.HandleFunc("POST /system", h.runSystem)
 	}
 	if users != nil {
-		mux.HandleFunc("GET /user", h.forUser(users.CheckUser))
-		mux.HandleFunc("POST /user/reset", h.forUser(users.ResetPhone))
+		mux.HandleFunc("GET /user", forUser(h, users.Check))
+		mux.HandleFunc("POST /user/reset", forUser(h, users.ResetPhone))
 		mux.HandleFunc("POST /sync", h.sync)
 	}
 	h.inner = http.NewCrossOriginProtection().Handler(mux)
@@ -219,7 +202,7 @@ func (h *Handler) runSystem(w http.ResponseWriter, r *http.Request) {
 }
 
 // forUser serves a function of the user check.
-func (h *Handler) forUser(do func(context.Context, string) (any, error)) http.HandlerFunc {
+func forUser[R any](h *Handler, do func(context.Context, string) (*R, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		email := strings.TrimSpace(r.URL.Query().Get("email"))
 		if email == "" || len(email) > maxEmail {

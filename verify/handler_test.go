@@ -27,9 +27,7 @@ type people struct {
 	ended   chan error
 }
 
-type userReport struct{ Email, Does string }
-
-func (p *people) Check(_ context.Context, email string) (*userReport, error) {
+func (p *people) Check(_ context.Context, email string) (*UserReport, error) {
 	switch email {
 	case "nobody@example.com":
 		return nil, fmt.Errorf("%w: %s", presencebridge.ErrUnknownUser, email)
@@ -40,24 +38,24 @@ func (p *people) Check(_ context.Context, email string) (*userReport, error) {
 	case "abort@example.com":
 		panic(http.ErrAbortHandler)
 	}
-	return &userReport{email, "check"}, nil
+	return &UserReport{Kind: UserReportKind, Email: email}, nil
 }
 
-func (p *people) ResetPhone(_ context.Context, email string) (userReport, error) {
-	return userReport{email, "reset"}, nil
+func (p *people) ResetPhone(_ context.Context, email string) (*ResetReport, error) {
+	return &ResetReport{Kind: ResetReportKind, Email: email}, nil
 }
 
-func (p *people) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (presencebridge.SyncReport, error) {
+func (p *people) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
 	progress(presencebridge.SyncReport{Total: 2, Done: 1})
 	if p.started != nil {
 		close(p.started)
 		<-ctx.Done()
 		p.ended <- ctx.Err()
 	}
-	return presencebridge.SyncReport{Total: 2, Done: 2}, p.syncErr
+	return &SyncReport{Kind: SyncReportKind, Total: 2, Changed: 2}, p.syncErr
 }
 
-// served returns a client of a handler that is served below a path.
+// serving returns a client of a handler that is served below a path.
 func serving(t *testing.T, system *SystemCheck, users UserService, opts *HandlerOptions) (*Client, *httptest.Server) {
 	t.Helper()
 	h, err := NewHandler(system, users, opts)
@@ -83,7 +81,7 @@ func TestClientMakesTheChecksOfARunningBridge(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoReport)
 
 	var steps []Progress
-	report, err := c.System(ctx, nil, func(p Progress) { steps = append(steps, p) })
+	report, err := c.Run(ctx, &RunOptions{Progress: func(p Progress) { steps = append(steps, p) }})
 	require.NoError(t, err)
 	assert.Equal(t, system.Last(), report, "what the bridge found")
 	require.Len(t, steps, 5, "two begin, three end")
@@ -93,12 +91,12 @@ func TestClientMakesTheChecksOfARunningBridge(t *testing.T) {
 	assert.Equal(t, report, last)
 
 	steps = nil
-	_, err = c.System(ctx, []Code{"root", "leaf"}, func(p Progress) { steps = append(steps, p) })
+	_, err = c.Run(ctx, &RunOptions{Only: []Code{"root", "leaf"}, Progress: func(p Progress) { steps = append(steps, p) }})
 	require.NoError(t, err)
 	require.NotEmpty(t, steps)
 	assert.Equal(t, 2, steps[0].Total)
 
-	_, err = c.System(ctx, []Code{"rood"}, nil)
+	_, err = c.Run(ctx, &RunOptions{Only: []Code{"rood"}})
 	require.ErrorIs(t, err, ErrUnknownCode)
 	require.ErrorContains(t, err, "rood")
 }
@@ -106,36 +104,40 @@ func TestClientMakesTheChecksOfARunningBridge(t *testing.T) {
 func TestClientAsksForPeople(t *testing.T) {
 	users := &people{}
 	var log bytes.Buffer
-	c, _ := serving(t, engine(t, newPlant(), nil), UserServiceOf(users), &HandlerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, _ := serving(t, engine(t, newPlant(), nil), users, &HandlerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	ctx := t.Context()
-	var got userReport
-	require.NoError(t, c.User(ctx, "ada+x@example.com", &got))
-	assert.Equal(t, userReport{"ada+x@example.com", "check"}, got)
-	require.NoError(t, c.ResetPhone(ctx, "ada@example.com", &got))
-	assert.Equal(t, userReport{"ada@example.com", "reset"}, got)
+	got, err := c.Check(ctx, "ada+x@example.com")
+	require.NoError(t, err)
+	assert.Equal(t, &UserReport{Kind: UserReportKind, Email: "ada+x@example.com"}, got)
+	reset, err := c.ResetPhone(ctx, "ada@example.com")
+	require.NoError(t, err)
+	assert.Equal(t, &ResetReport{Kind: ResetReportKind, Email: "ada@example.com"}, reset)
 	assert.Contains(t, log.String(), "/user/reset", "who changes something is told to the log")
 
-	require.ErrorIs(t, c.User(ctx, "nobody@example.com", &got), presencebridge.ErrUnknownUser)
-	err := c.User(ctx, "broken@example.com", &got)
+	_, err = c.Check(ctx, "nobody@example.com")
+	require.ErrorIs(t, err, presencebridge.ErrUnknownUser)
+	_, err = c.Check(ctx, "broken@example.com")
 	require.ErrorContains(t, err, "the service hangs with [removed]")
-	err = c.User(ctx, "panic@example.com", &got)
+	_, err = c.Check(ctx, "panic@example.com")
 	require.ErrorContains(t, err, "broke off")
 	assert.NotContains(t, err.Error()+log.String(), "hunter2")
-	require.ErrorContains(t, c.User(ctx, "", &got), "email is missing")
-	require.ErrorContains(t, c.User(ctx, strings.Repeat("a", 300), &got), "too long")
-	err = c.User(ctx, "abort@example.com", &got)
+	_, err = c.Check(ctx, "")
+	require.ErrorContains(t, err, "email is missing")
+	_, err = c.Check(ctx, strings.Repeat("a", 300))
+	require.ErrorContains(t, err, "too long")
+	_, err = c.Check(ctx, "abort@example.com")
 	require.ErrorContains(t, err, "does not answer")
 	assert.NotContains(t, err.Error(), "abort@example.com")
 
-	var synced presencebridge.SyncReport
 	var steps []int
-	require.NoError(t, c.SyncAll(ctx, func(r presencebridge.SyncReport) { steps = append(steps, r.Done) }, &synced))
+	synced, err := c.SyncAll(ctx, func(r presencebridge.SyncReport) { steps = append(steps, r.Done) })
+	require.NoError(t, err)
 	assert.Equal(t, []int{1}, steps)
-	assert.Equal(t, 2, synced.Done)
+	assert.Equal(t, 2, synced.Changed)
 	users.syncErr = presencebridge.ErrStopped
-	synced = presencebridge.SyncReport{}
-	require.ErrorContains(t, c.SyncAll(ctx, nil, &synced), presencebridge.ErrStopped.Error())
-	assert.Equal(t, 2, synced.Done, "what was done comes with the error")
+	synced, err = c.SyncAll(ctx, nil)
+	require.ErrorContains(t, err, presencebridge.ErrStopped.Error())
+	assert.Equal(t, 2, synced.Changed, "what was done comes with the error")
 }
 
 func TestWhatAClientAskedForEndsWhenItLeaves(t *testing.T) {
@@ -148,11 +150,11 @@ func TestWhatAClientAskedForEndsWhenItLeaves(t *testing.T) {
 	}
 	hangs.bound = func(*SystemOptions) time.Duration { return time.Hour }
 	users := &people{started: make(chan struct{}), ended: make(chan error, 1)}
-	c, _ := serving(t, engine(t, newPlant(), nil, hangs), UserServiceOf(users), nil)
+	c, _ := serving(t, engine(t, newPlant(), nil, hangs), users, nil)
 
 	left := errors.New("the administrator has left")
 	ctx, leave := context.WithCancelCause(t.Context())
-	_, err := c.System(ctx, nil, func(p Progress) { leave(left) })
+	_, err := c.Run(ctx, &RunOptions{Progress: func(p Progress) { leave(left) }})
 	require.ErrorIs(t, err, left)
 	<-ended
 
@@ -161,7 +163,11 @@ func TestWhatAClientAskedForEndsWhenItLeaves(t *testing.T) {
 		<-users.started
 		stop()
 	}()
-	require.ErrorIs(t, c.SyncAll(ctx, nil, &presencebridge.SyncReport{}), context.Canceled)
+	synced, err := c.SyncAll(ctx, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotNil(t, synced, "what was told last")
+	assert.Equal(t, 2, synced.Total)
+	assert.False(t, synced.Complete)
 	assert.ErrorIs(t, <-users.ended, context.Canceled)
 }
 
@@ -205,7 +211,7 @@ func TestAClientThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 }
 
 func TestHandlerRefuses(t *testing.T) {
-	h, err := NewHandler(engine(t, newPlant(), nil, made("only", fine)), UserServiceOf(&people{}), nil)
+	h, err := NewHandler(engine(t, newPlant(), nil, made("only", fine)), &people{}, nil)
 	require.NoError(t, err)
 	try := func(method, target, body string, header ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
@@ -240,9 +246,9 @@ func TestHandlerRefuses(t *testing.T) {
 
 	_, err = NewHandler(nil, nil, nil)
 	require.ErrorContains(t, err, "nothing to serve")
-	_, err = NewHandler(nil, UserServiceOf(&people{}), &HandlerOptions{LineTimeout: -1})
+	_, err = NewHandler(nil, &people{}, &HandlerOptions{LineTimeout: -1})
 	require.ErrorContains(t, err, "LineTimeout")
-	h, err = NewHandler(nil, UserServiceOf(&people{}), nil)
+	h, err = NewHandler(nil, &people{}, nil)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusNotFound, try(http.MethodGet, "/checks", "").Code)
 }
@@ -281,7 +287,7 @@ func TestClientTellsWhatAnswersInPlaceOfTheBridge(t *testing.T) {
 		{200, streamType + "; charset=utf-8", `{"report":` + report + `}`, ""},
 	} {
 		status, kind, body = answer.status, answer.kind, answer.body
-		got, err := c.System(t.Context(), nil, func(Progress) {})
+		got, err := c.Run(t.Context(), &RunOptions{Progress: func(Progress) {}})
 		if answer.want == "" {
 			require.NoError(t, err)
 			assert.Equal(t, ReportKind, got.Kind)
