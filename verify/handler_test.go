@@ -159,11 +159,10 @@ func TestWhatAClientAskedForEndsWhenItLeaves(t *testing.T) {
 	<-ended
 
 	ctx, stop := context.WithCancel(t.Context())
-	go func() {
+	synced, err := c.SyncAll(ctx, func(presencebridge.SyncReport) {
 		<-users.started
 		stop()
-	}()
-	synced, err := c.SyncAll(ctx, nil)
+	})
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotNil(t, synced, "what was told last")
 	assert.Equal(t, 2, synced.Total)
