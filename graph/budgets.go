@@ -26,6 +26,8 @@ type Limits struct {
 	// SubscriptionWrites bounds creating, renewing and deleting subscriptions.
 	// Default: 500 in 20 s.
 	SubscriptionWrites Limit
+	// SubscriptionReads bounds reading one subscription by its id. Default: 500 in 20 s.
+	SubscriptionReads Limit
 	// SubscriptionLists bounds listing subscriptions. Default: 25 in 20 s.
 	SubscriptionLists Limit
 	// Reauthorizations bounds re-authorizing subscriptions. Default: 1,000 in 20 s.
@@ -53,7 +55,7 @@ func (l Limit) or(requests int, window time.Duration) Limit {
 // within the limits, and stop them together when Microsoft Graph asks for fewer.
 // The clients of one application and tenant must share one Budgets.
 type Budgets struct {
-	presence, subscriptionWrites, subscriptionLists, reauthorizations, directory, total *throttle.Budget
+	presence, subscriptionWrites, subscriptionReads, subscriptionLists, reauthorizations, directory, total *throttle.Budget
 }
 
 // NewBudgets returns budgets with the given limits. A nil limits means the defaults.
@@ -66,6 +68,7 @@ func NewBudgets(limits *Limits) *Budgets {
 	return &Budgets{
 		presence:           budget("presence", l.Presence.or(1500, 30*time.Second)),
 		subscriptionWrites: budget("subscription writes", l.SubscriptionWrites.or(500, 20*time.Second)),
+		subscriptionReads:  budget("subscription reads", l.SubscriptionReads.or(500, 20*time.Second)),
 		subscriptionLists:  budget("subscription lists", l.SubscriptionLists.or(25, 20*time.Second)),
 		reauthorizations:   budget("reauthorizations", l.Reauthorizations.or(1000, 20*time.Second)),
 		directory:          budget("directory", l.Directory.or(3500, 10*time.Second)),
@@ -75,11 +78,11 @@ func NewBudgets(limits *Limits) *Budgets {
 
 // Usage returns how much of each limit the clients that share the budgets have
 // used within its last window, in the order of the fields of [Limits]: presence,
-// subscription writes, subscription lists, reauthorizations, directory, total.
-// Repetitions are counted like first attempts. It waits for nothing.
+// subscription writes, subscription reads, subscription lists, reauthorizations,
+// directory, total. Repetitions are counted like first attempts. It waits for nothing.
 func (b *Budgets) Usage() []presence.BudgetUsage {
 	var usage []presence.BudgetUsage
-	for _, one := range []*throttle.Budget{b.presence, b.subscriptionWrites, b.subscriptionLists, b.reauthorizations, b.directory, b.total} {
+	for _, one := range []*throttle.Budget{b.presence, b.subscriptionWrites, b.subscriptionReads, b.subscriptionLists, b.reauthorizations, b.directory, b.total} {
 		usage = append(usage, one.Usage())
 	}
 	return usage
@@ -97,6 +100,8 @@ func (b *Budgets) charges(k kind) []throttle.Charge {
 		charge.Budget = b.presence
 	case kindSubscriptionWrite:
 		charge.Budget = b.subscriptionWrites
+	case kindSubscriptionRead:
+		charge.Budget = b.subscriptionReads
 	case kindSubscriptionList:
 		charge.Budget = b.subscriptionLists
 	case kindReauthorization:

@@ -188,6 +188,9 @@ func TestMonitorHoldsOneSubscription(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, all, 1)
 	assert.Equal(t, subscription, all[0])
+	read, err := monitor.Subscription(ctx, subscription.ID)
+	require.NoError(t, err)
+	assert.Equal(t, subscription, read)
 
 	require.NoError(t, c.SetClient(c.ann.ID, "desktop", presence.Busy, presence.ActivityInACall))
 	notification := <-arrived
@@ -201,6 +204,8 @@ func TestMonitorHoldsOneSubscription(t *testing.T) {
 	require.NoError(t, monitor.ReauthorizeSubscription(ctx, subscription.ID))
 	require.NoError(t, monitor.DeleteSubscription(ctx, subscription.ID))
 	require.ErrorIs(t, monitor.DeleteSubscription(ctx, subscription.ID), presence.ErrNotFound)
+	_, err = monitor.Subscription(ctx, subscription.ID)
+	require.ErrorIs(t, err, presence.ErrNotFound)
 	_, err = monitor.RenewSubscription(ctx, subscription.ID, presence.SubscriptionRenewal{ExpiresAt: later})
 	require.ErrorIs(t, err, presence.ErrNotFound)
 }

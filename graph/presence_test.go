@@ -57,6 +57,7 @@ func TestWhatCannotBeSetIsNotSent(t *testing.T) {
 		"user with a path":  func(ctx context.Context, c *Client) error { _, err := c.User(ctx, "a/b"); return err },
 		"no mail":           func(ctx context.Context, c *Client) error { _, err := c.UserByMail(ctx, " "); return err },
 		"no subscription":   func(ctx context.Context, c *Client) error { return c.DeleteSubscription(ctx, "") },
+		"look at nothing":   func(ctx context.Context, c *Client) error { _, err := c.Subscription(ctx, "a/b"); return err },
 		"renewal to nowhere": func(ctx context.Context, c *Client) error {
 			_, err := c.RenewSubscription(ctx, "s", presence.SubscriptionRenewal{})
 			return err

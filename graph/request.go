@@ -26,6 +26,7 @@ const (
 	kindPresence kind = iota
 	kindDirectory
 	kindSubscriptionWrite
+	kindSubscriptionRead
 	kindSubscriptionList
 	kindReauthorization
 )
@@ -55,6 +56,7 @@ var (
 	opCreateSubscription     = operation{name: "create subscription", kind: kindSubscriptionWrite, lasting: true}
 	opRenewSubscription      = operation{name: "renew subscription", kind: kindSubscriptionWrite, lasting: true}
 	opDeleteSubscription     = operation{name: "delete subscription", kind: kindSubscriptionWrite}
+	opReadSubscription       = operation{name: "read subscription", kind: kindSubscriptionRead, read: true}
 	opListSubscriptions      = operation{name: "list subscriptions", kind: kindSubscriptionList, read: true}
 	opReauthorize            = operation{name: "re-authorize subscription", kind: kindReauthorization, lasting: true}
 )

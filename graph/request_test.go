@@ -126,6 +126,11 @@ func TestRequestsAreThoseThatMicrosoftDocuments(t *testing.T) {
 			answer: answer(204, ""),
 			method: "POST", path: "/v1.0/subscriptions/s1/reauthorize",
 		},
+		"read subscription": {
+			call:   func(ctx context.Context, c *Client) error { _, err := c.Subscription(ctx, "s1"); return err },
+			answer: answer(200, subscription),
+			method: "GET", path: "/v1.0/subscriptions/s1",
+		},
 		"list subscriptions": {
 			call:   func(ctx context.Context, c *Client) error { _, err := c.Subscriptions(ctx); return err },
 			answer: answer(200, `{"value":[]}`),
@@ -240,16 +245,19 @@ func TestUsageOfTheBudgets(t *testing.T) {
 		for range 3 {
 			require.NoError(t, c.ClearPresence(t.Context(), ann))
 		}
-		_, err := c.Subscriptions(t.Context())
+		_, err := c.Subscription(t.Context(), "s1")
+		require.Error(t, err)
+		_, err = c.Subscriptions(t.Context())
 		require.ErrorIs(t, err, presence.ErrThrottled)
 		until := time.Now().Add(7 * time.Second)
 		assert.Equal(t, []presence.BudgetUsage{
 			{Name: "presence", Used: 3, Units: 90, Window: time.Minute},
 			{Name: "subscription writes", Units: 500, Window: 20 * time.Second},
+			{Name: "subscription reads", Used: 1, Units: 500, Window: 20 * time.Second},
 			{Name: "subscription lists", Used: 1, Units: 25, Window: 20 * time.Second, PausedUntil: until},
 			{Name: "reauthorizations", Units: 1000, Window: 20 * time.Second},
 			{Name: "directory", Units: 3500, Window: 10 * time.Second},
-			{Name: "total", Used: 4, Units: 130_000, Window: 10 * time.Second, PausedUntil: until},
+			{Name: "total", Used: 5, Units: 130_000, Window: 10 * time.Second, PausedUntil: until},
 		}, budgets.Usage())
 		assert.Equal(t, budgets.Usage(), c.Usage())
 	})

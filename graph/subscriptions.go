@@ -212,6 +212,24 @@ func checkSubscriptionID(op operation, id string) error {
 	return invalid(op, "%q is not the id of a subscription", id)
 }
 
+// Subscription reads one subscription of the token's user by its id, which tells
+// whether it still exists: one that has ended is presence.ErrNotFound. The users
+// are those of its filter.
+func (c *Client) Subscription(ctx context.Context, id string) (presence.Subscription, error) {
+	if err := checkSubscriptionID(opReadSubscription, id); err != nil {
+		return presence.Subscription{}, err
+	}
+	info, err := c.subscriptions().BySubscriptionId(id).ToGetRequestInformation(ctx, nil)
+	if err != nil {
+		return presence.Subscription{}, buildError(opReadSubscription, err)
+	}
+	w, err := c.subscription(ctx, opReadSubscription, info)
+	if err != nil {
+		return presence.Subscription{}, err
+	}
+	return w.subscription(time.Time{}), nil
+}
+
 // Subscriptions returns the presence subscriptions that the token's user has
 // through this application. The users are those of its filter. Other
 // subscriptions are left out, and so are those through other applications, which
