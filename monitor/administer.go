@@ -187,9 +187,14 @@ func (p *Pool) request(ctx context.Context, id string) (time.Time, error) {
 // another process of the store; where there is none, this one asks. It gives up
 // when ctx ends.
 //
+// The keeper also asks Microsoft Graph for the monitor's subscription, where the
+// account is a [SubscriptionReader]: one that has vanished is created again at
+// once, and [SubscriptionSnapshot] says so in LostAt.
+//
 // It may be called for all monitors at once. Each of them costs a token of the
-// application, two reads of the directory, a use of the refresh token, and a few
-// writes to the store; the upkeep repeats at once what it waits to repeat.
+// application, two reads of the directory, one of the subscription, a use of the
+// refresh token, and a few writes to the store; the upkeep repeats at once what it
+// waits to repeat.
 //
 // If they could not be asked, the error matches [presence.ErrUnavailable], and
 // the status is what was known before. A monitor whose record cannot be read

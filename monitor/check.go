@@ -50,6 +50,10 @@ func (k *keeper) check(ctx context.Context, r *record) time.Duration {
 	}
 	// Nobody but this look finds out that an account without users is accepted
 	// again.
+	if requested {
+		// Before the look at the directory, whose outcome others wait for.
+		k.look(ctx, r)
+	}
 	err := k.inspect(ctx, r, k.account(), requested || refresh || r.GrantRefusal != nil)
 	a.served = r.RequestedAt
 	if err != nil {
@@ -92,6 +96,18 @@ func (k *keeper) account() Account {
 func (k *keeper) retry() {
 	if u := k.present(); u != nil {
 		u.monitor.Retry()
+	}
+}
+
+// look asks Microsoft Graph whether the subscription exists.
+func (k *keeper) look(ctx context.Context, r *record) {
+	u := k.present()
+	if u == nil {
+		return
+	}
+	err := u.monitor.look(ctx, u.account)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
+		k.pool.log.WarnContext(ctx, "monitor: the subscription could not be looked up", "monitor", r.PrincipalName, "error", err)
 	}
 }
 

@@ -180,6 +180,18 @@ type SubscriptionSnapshot struct {
 	// while there is none. A creation counts as a renewal; an adopted one has no
 	// RenewedAt until it has been renewed here.
 	CreatedAt, RenewedAt, ExpiresAt time.Time
+	// ListeningSince is since when notifications of the present subscription arrive
+	// here; zero while there is none.
+	ListeningSince time.Time
+	// SeenAt is when Microsoft Graph last confirmed that the present subscription
+	// exists: by creating it, by renewing it, or when [Pool.Resync] asked. Zero for
+	// one that was adopted, until then.
+	SeenAt time.Time
+	// LostAt is when a subscription was last found gone without our doing, and
+	// LostReason the Reason constant that says how; zero and empty if none ever
+	// was. The present one is in its place.
+	LostAt     time.Time
+	LostReason string
 	// HeardAt is when the last notification arrived; zero if none ever did.
 	HeardAt time.Time
 	// EncryptionID is the id of the certificate with which the notifications are
@@ -217,11 +229,13 @@ func (m *Monitor) Snapshot() SubscriptionSnapshot {
 		Err:       s.err,
 		FailedAt:  s.failedAt, FailingSince: s.failingSince,
 		Subscribed: len(s.subscription.UserIDs),
+		LostAt:     s.lostAt, LostReason: s.lostCause,
 	}
 	if s.subscription.ID != "" {
 		snapshot.SubscriptionID, snapshot.ExpiresAt = s.subscription.ID, s.subscription.ExpiresAt
 		snapshot.CreatedAt, snapshot.RenewedAt = s.remembered.CreatedAt, s.renewedAt
 		snapshot.EncryptionID = s.remembered.EncryptionID
+		snapshot.ListeningSince, snapshot.SeenAt = s.heardFrom, s.seenAt
 	}
 	if !sameUsers(s.users, s.subscription.UserIDs) {
 		snapshot.Uncovered = without(s.users, s.subscription.UserIDs)

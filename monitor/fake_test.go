@@ -152,6 +152,18 @@ func (w *world) Subscriptions(ctx context.Context) ([]presence.Subscription, err
 	return all, nil
 }
 
+func (w *world) Subscription(ctx context.Context, id string) (presence.Subscription, error) {
+	if err := w.called(ctx, "read %s", id); err != nil {
+		return presence.Subscription{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.live[id]; s != nil {
+		return s.Subscription, nil
+	}
+	return presence.Subscription{}, errNotFound
+}
+
 // with names the certificate of a request.
 func with(c *presence.EncryptionCertificate) string {
 	if c == nil {

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/presencebridge/presencebridge/presence"
@@ -48,6 +49,19 @@ func (a *leased) Subscriptions(ctx context.Context) ([]presence.Subscription, er
 		return nil, err
 	}
 	return a.Account.Subscriptions(ctx)
+}
+
+// Subscription is there whether or not the account has the power: without it, the
+// answer is none.
+func (a *leased) Subscription(ctx context.Context, id string) (presence.Subscription, error) {
+	if err := a.held(); err != nil {
+		return presence.Subscription{}, err
+	}
+	reader, ok := a.Account.(SubscriptionReader)
+	if !ok {
+		return presence.Subscription{}, errors.ErrUnsupported
+	}
+	return reader.Subscription(ctx, id)
 }
 
 func (a *leased) Refresh(ctx context.Context) (Grant, error) {

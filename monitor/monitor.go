@@ -40,6 +40,17 @@ type Subscriptions interface {
 	Subscriptions(ctx context.Context) ([]presence.Subscription, error)
 }
 
+// SubscriptionReader is an optional power of an [Account]: it reads one of its
+// subscriptions, for which Microsoft Graph allows many more requests than for a
+// list. [Pool.Resync] then finds a subscription that has vanished, which
+// otherwise shows when it is next renewed.
+type SubscriptionReader interface {
+	// Subscription reads a subscription by its id. presence.ErrNotFound: it does
+	// not exist any more. It may be called while another function of the account
+	// is, and may block until ctx ends.
+	Subscription(ctx context.Context, id string) (presence.Subscription, error)
+}
+
 // Routes is where a receiver registers for the notifications of a subscription;
 // the NotificationHandler of package graph is one.
 //
@@ -317,6 +328,34 @@ func (m *Monitor) SetKeepOnStop(keep bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keepOnStop = keep
+}
+
+// lookGrace is how long after its creation a subscription is not asked about: the
+// service's servers need not all know it at once.
+const lookGrace = 10 * time.Second
+
+// look asks whether the present subscription exists. One that is gone is taken for
+// lost at once; what the service does not tell changes nothing.
+func (m *Monitor) look(ctx context.Context, reader SubscriptionReader) error {
+	now := time.Now()
+	m.mu.Lock()
+	id, young := m.state.subscription.ID, now.Before(m.state.heardFrom.Add(lookGrace))
+	m.mu.Unlock()
+	if id == "" || young {
+		return nil
+	}
+	err := m.request(ctx, func(ctx context.Context) error {
+		_, err := reader.Subscription(ctx, id)
+		return err
+	})
+	if err != nil && !errors.Is(err, presence.ErrNotFound) {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.looked(time.Now(), id, err == nil)
+	m.poke()
+	return nil
 }
 
 // poke makes Run look at the plan again.

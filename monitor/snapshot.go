@@ -26,6 +26,8 @@ type Snapshot struct {
 	// Needed is how many monitors the users need, the spares of
 	// [PoolOptions.Spares] included, and Missing how many more that is than work.
 	Needed, Missing int
+	// Spares is how many of those that are needed are spares.
+	Spares int
 	// Unwatched are the users whom nobody watches now, sorted: Overflow are those
 	// of them for whom there is no room.
 	Unwatched, Overflow []string
@@ -67,7 +69,7 @@ func (p *Pool) Snapshot() Snapshot {
 		Application: p.application, Holder: p.opts.Holder, Running: p.running,
 		Planner: p.running && p.planning.leaderUntil.After(now), Err: errors.Join(p.storeFaults.read, p.storeFaults.write),
 		Users: len(p.wanted), Overflow: slices.Clone(plan.Overflow), Unwatched: p.unwatchedLocked(plan, now),
-		Needed:                 MonitorsNeeded(len(p.wanted), p.opts.Monitor.Capacity) + p.opts.Spares,
+		Needed: MonitorsNeeded(len(p.wanted), p.opts.Monitor.Capacity) + p.opts.Spares, Spares: p.opts.Spares,
 		FeatureSecretExpiresAt: p.feature.expiresAt, FeatureSecretUnknown: p.feature.unknown, FeatureSecretDescription: p.feature.description,
 	}
 	working := 0

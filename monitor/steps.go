@@ -282,6 +282,7 @@ func (m *Monitor) delete(ctx context.Context, reason string) {
 func (m *Monitor) lose(ctx context.Context, reason string) {
 	m.mu.Lock()
 	sub := m.state.subscription
+	m.state.lost(time.Now(), reason)
 	retired := m.forget(reason)
 	retryAt := m.state.retryAt
 	m.mu.Unlock()

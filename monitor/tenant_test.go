@@ -440,6 +440,19 @@ func (s *tenantSession) Subscriptions(ctx context.Context) ([]presence.Subscript
 	return []presence.Subscription{*sub}, nil
 }
 
+func (s *tenantSession) Subscription(ctx context.Context, id string) (presence.Subscription, error) {
+	a, err := s.request(ctx)
+	if err != nil {
+		return presence.Subscription{}, err
+	}
+	defer s.tenant.mu.Unlock()
+	sub := a.subscriptions[s.credentials.Application]
+	if sub == nil || sub.ID != id {
+		return presence.Subscription{}, fmt.Errorf("read: %w", presence.ErrNotFound)
+	}
+	return *sub, nil
+}
+
 // watching returns who is watched now, by principal name.
 func (t *tenant) watching() map[string][]string {
 	t.mu.Lock()

@@ -77,8 +77,14 @@ type state struct {
 	renewedAt    time.Time // or created; zero if it was adopted and not yet renewed
 	renewAt      time.Time
 	// reauthorize: the service has asked for it. removed: it has ended the
-	// subscription. silent: nothing was heard that should have been.
-	reauthorize, removed, silent bool
+	// subscription. vanished: it does not know it any more, as a look has found.
+	// silent: nothing was heard that should have been.
+	reauthorize, removed, vanished, silent bool
+	// seenAt is when the service last confirmed that it exists.
+	seenAt time.Time
+	// lostAt is when one was last found gone without our doing, and lostCause how.
+	lostAt    time.Time
+	lostCause string
 
 	heardAt time.Time
 	misses  int
@@ -112,6 +118,8 @@ func next(now time.Time, s *state) step {
 		return step{do: actionCreate, at: latest(s.settledAt, s.retryAt), reason: s.cause}
 	case s.removed:
 		return step{do: actionLose, reason: ReasonRemoved}
+	case s.vanished:
+		return step{do: actionLose, reason: ReasonNotFound}
 	case !now.Before(s.subscription.ExpiresAt):
 		return step{do: actionLose, reason: ReasonExpired}
 	}
@@ -199,27 +207,48 @@ func (s *state) recalled(r Remembered, unfit string) {
 // created takes over a subscription that was just created.
 func (s *state) created(now time.Time, sub presence.Subscription, renewAt time.Time, r Remembered) {
 	now = wall(now)
-	s.subscription, s.heardFrom, s.renewedAt, s.renewAt = sub, now, now, renewAt
+	s.subscription, s.heardFrom, s.renewedAt, s.renewAt, s.seenAt = sub, now, now, renewAt, now
 	s.remembered, s.unfit = r, ""
-	s.reauthorize, s.removed, s.silent, s.misses, s.cause = false, false, false, 0, ""
+	s.reauthorize, s.removed, s.vanished, s.silent, s.misses, s.cause = false, false, false, false, 0, ""
 }
 
 // adopted takes over a subscription that an earlier run left.
 func (s *state) adopted(now time.Time, sub presence.Subscription, r Remembered) {
 	s.created(now, sub, wall(now), r)
-	s.renewedAt = time.Time{}
+	s.renewedAt, s.seenAt = time.Time{}, time.Time{}
 }
 
 // renewed takes over the new end of the subscription.
 func (s *state) renewed(now, expiresAt, renewAt time.Time) {
-	s.subscription.ExpiresAt, s.renewedAt, s.renewAt = expiresAt, wall(now), renewAt
+	s.subscription.ExpiresAt, s.renewedAt, s.renewAt, s.seenAt = expiresAt, wall(now), renewAt, wall(now)
 	s.remembered.ExpiresAt = expiresAt
 }
 
 // gone forgets the subscription and keeps why.
 func (s *state) gone(cause string) {
 	s.subscription, s.remembered, s.unfit = presence.Subscription{}, Remembered{}, ""
-	s.reauthorize, s.removed, s.silent, s.misses, s.cause = false, false, false, 0, cause
+	s.heardFrom, s.seenAt = time.Time{}, time.Time{}
+	s.reauthorize, s.removed, s.vanished, s.silent, s.misses, s.cause = false, false, false, false, 0, cause
+}
+
+// lost notes that the subscription is gone, which is not our doing; a look may
+// have found it before.
+func (s *state) lost(now time.Time, cause string) {
+	if !s.vanished {
+		s.lostAt, s.lostCause = wall(now), cause
+	}
+}
+
+// looked takes over what the service says of a subscription: that it is there, or
+// that it is not. The answer may be about one that has been replaced meanwhile.
+func (s *state) looked(now time.Time, id string, exists bool) {
+	switch {
+	case s.subscription.ID != id || s.vanished:
+	case exists:
+		s.seenAt = wall(now)
+	default:
+		s.vanished, s.lostAt, s.lostCause = true, wall(now), ReasonNotFound
+	}
 }
 
 // heard notes a notification of the present subscription, which is proof that

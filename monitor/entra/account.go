@@ -79,9 +79,12 @@ type account struct {
 	credential *graph.Credential
 }
 
-// subscriptions lends the account all of its functions but one; the interface
+// subscriptions lends the account all of its functions but two; the interface
 // itself, embedded, would have the name of one of them.
-type subscriptions interface{ monitor.Subscriptions }
+type subscriptions interface {
+	monitor.Subscriptions
+	monitor.SubscriptionReader
+}
 
 // Refresh uses the refresh token now. A request for a token that is under way
 // counts.

@@ -51,11 +51,18 @@ func TestLifeOfAnAccount(t *testing.T) {
 		require.NoError(w, err)
 		require.Len(w, listed, 1)
 		assert.Equal(w, sub.ID, listed[0].ID)
+		reader, ok := account.(monitor.SubscriptionReader)
+		require.True(w, ok, "a pool can look a subscription up")
+		read, err := reader.Subscription(w.Context(), sub.ID)
+		require.NoError(w, err)
+		assert.Equal(w, sub, read)
 
 		time.Sleep(40 * time.Minute)
 		_, err = account.RenewSubscription(w.Context(), sub.ID, presence.SubscriptionRenewal{ExpiresAt: time.Now().Add(time.Hour)})
 		require.NoError(w, err)
 		require.NoError(w, account.DeleteSubscription(w.Context(), sub.ID))
+		_, err = reader.Subscription(w.Context(), sub.ID)
+		require.ErrorIs(w, err, presence.ErrNotFound)
 
 		// A refresh token dies after 90 days without use; each use starts them anew.
 		for range 4 {
