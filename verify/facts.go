@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/presencebridge/presencebridge"
@@ -37,6 +38,10 @@ type facts struct {
 
 	// probe is what the probe has done, for the check that comes after it.
 	probe probeRecord
+	// unanswered is how many monitors were asked about without an answer in time.
+	unanswered atomic.Int32
+	// emails are the addresses of the users by Entra object id in lower case.
+	emails map[string]string
 }
 
 // errNotTold is the error of a fact that nobody has told.
@@ -47,6 +52,10 @@ func newFacts(ctx context.Context, c *SystemCheck) *facts {
 	f := &facts{
 		SystemCheck: c, startedAt: time.Now(), direction: s.Bridge.Direction(), roster: s.Bridge.Roster(), health: s.Bridge.Health(),
 		monitorNow: make(map[string]func() (monitor.MonitorStatus, error)),
+	}
+	f.emails = make(map[string]string, len(f.roster.Users))
+	for _, u := range f.roster.Users {
+		f.emails[strings.ToLower(u.TeamsID)] = u.Email
 	}
 	bound := c.opts.Timeout
 	f.signIn = once(ctx, bound, s.Entra.SignIn)
@@ -70,9 +79,7 @@ func newFacts(ctx context.Context, c *SystemCheck) *facts {
 	if s.Monitors != nil {
 		f.pool = s.Monitors.Snapshot()
 		for _, m := range f.pool.Monitors {
-			f.monitorNow[m.PrincipalName] = once(ctx, bound, func(ctx context.Context) (monitor.MonitorStatus, error) {
-				return s.Monitors.Resync(ctx, m.PrincipalName)
-			})
+			f.monitorNow[m.PrincipalName] = f.askAboutMonitor(ctx, bound, m.PrincipalName)
 		}
 	}
 	return f

@@ -49,6 +49,8 @@ type plant struct {
 	addresses map[string][]netip.Addr
 	// Why nobody can tell of the gateway and of MiCollab.
 	gatewayErr, miCollabErr error
+	// resync, if set, answers in place of the pool.
+	resync func(ctx context.Context, name string) (monitor.MonitorStatus, error)
 
 	mu    sync.Mutex
 	asked map[string]int // how often each question was asked
@@ -109,18 +111,23 @@ func newPlant() *plant {
 		Application: monitor.Application{TenantID: testTenant, ClientID: testClient}, Holder: "test", Running: true, Planner: true,
 		Users: 3, Capacity: 1300, Subscribed: 3, Needed: 1,
 	}
+	yes, no := true, false
 	scopes := []string{"openid", "profile", "Presence.Read.All", "Subscription.Read.All"}
 	for i := range 2 {
 		users := 3 - 3*i
 		p.pool.Monitors = append(p.pool.Monitors, monitor.MonitorStatus{
 			PrincipalName: fmt.Sprintf("monitor%d@example.com", i+1), State: monitor.StateSubscribed, Here: true, Keeper: "test", Users: users, Subscribed: users,
 			AddedAt: now.AddDate(0, -1, 0), AuthorizedAt: now.AddDate(0, -1, 0), RefreshTokenExpiresAt: now.AddDate(0, 0, 89), SecretExpiresAt: now.AddDate(1, 0, 0),
-			Scopes: scopes, CheckedAt: now,
+			Scopes: scopes, CheckedAt: now, RefreshedAt: now.AddDate(0, 0, -1), SecretAcceptedAt: now,
+			Application: p.pool.Application, AccountID: fmt.Sprint("account-", i+1), AccountEnabled: &yes, AccountMail: &yes, GlobalAdministrator: &no,
 		})
 	}
 	s := &p.pool.Monitors[0].Subscription
 	s.Condition, s.SubscriptionID, s.Users, s.Subscribed = monitor.ConditionSubscribed, "subscription-1", 3, 3
 	s.CreatedAt, s.RenewedAt, s.ExpiresAt, s.HeardAt = now.Add(-time.Hour), now.Add(-10*time.Minute), now.Add(45*time.Minute), now.Add(-time.Minute)
+	s.ListeningSince, s.SeenAt = s.CreatedAt, s.RenewedAt
+	m := &p.pool.Monitors[0]
+	m.SubscriptionID, m.SubscriptionCreatedAt, m.SubscriptionExpiresAt = s.SubscriptionID, s.CreatedAt, s.ExpiresAt
 	p.pool.Monitors[1].State = monitor.StateAuthorized
 	p.watcher = cloudlink.WatcherSnapshot{
 		State: cloudlink.WatcherSubscribed, LastCheck: now, LastEvent: now,
@@ -186,8 +193,11 @@ type (
 )
 
 func (p plantPool) Snapshot() monitor.Snapshot { return p.pool }
-func (p plantPool) Resync(_ context.Context, name string) (monitor.MonitorStatus, error) {
+func (p plantPool) Resync(ctx context.Context, name string) (monitor.MonitorStatus, error) {
 	p.ask("resync " + name)
+	if p.resync != nil {
+		return p.resync(ctx, name)
+	}
 	if status, ok := p.pool.Monitor(name); ok {
 		return status, p.resyncErr
 	}
