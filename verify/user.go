@@ -75,7 +75,8 @@ type UserOptions struct {
 	// Timeout bounds each reading. Default: 20 seconds.
 	Timeout time.Duration
 	// Settle is how long hops that part company are given before they are read once
-	// more: a change may be on its way. Negative: not at all. Default: 3 seconds.
+	// more: a change may be on its way. Negative: they are read only once.
+	// Default: 3 seconds.
 	Settle time.Duration
 	// Secrets are values that must not appear in a report; what looks like a token
 	// is left out anyhow. Default: none.
@@ -180,14 +181,16 @@ type Parting struct {
 }
 
 // UserReport is what a user check has found. Its JSON form is one document for a
-// support case: redacted, and some kilobytes long.
+// support case: redacted, and below 64 KiB. It is about this person alone, with one
+// exception: somebody who is left out because others have the same address cannot be
+// helped without their names, and so the reason names them.
 type UserReport struct {
 	Kind    string `json:"kind"`
 	Version int    `json:"version"`
 	// Name is that of the bridge.
 	Name string    `json:"name,omitempty"`
 	At   time.Time `json:"at"`
-	// Email is who was asked for.
+	// Email is who was asked for, as it was asked.
 	Email string `json:"email"`
 	// User is the person as the bridge keeps them in step; nil for one who is not.
 	User *presence.User `json:"user,omitempty"`
@@ -197,12 +200,13 @@ type UserReport struct {
 	UserDirection    string `json:"userDirection,omitempty"`
 	// Hops are in the order in which presence flows.
 	Hops []Hop `json:"hops"`
-	// Parting is nil if all hops agree.
+	// Parting is where they part company; nil if all that could be compared agree.
 	Parting *Parting `json:"parting,omitempty"`
 	// Notes are what is as it should be and may surprise: that a direction is
 	// switched off, say.
 	Notes []string `json:"notes,omitempty"`
-	// Explanation is all that the bridge holds of the person.
+	// Explanation is what the bridge held of the person before the hops were read. Its
+	// lists of telephones are cut after 16, and its writes do not repeat them.
 	Explanation *presencebridge.Explanation `json:"explanation,omitempty"`
 }
 
@@ -227,11 +231,12 @@ func (r *UserReport) ExitCode() int {
 // ErrNoEmail is the error of a user check without an e-mail address.
 var ErrNoEmail = errors.New("verify: no e-mail address: give the address of the person, such as ada@example.com")
 
-// Check reads what each hop holds of a person, who is named by e-mail address,
-// Entra object id or CloudLink principal id, and finds where they part company.
-// Where they do and a change may be on its way, it reads once more after
-// [UserOptions].Settle. That somebody is unknown, or something cannot be read, is in
-// the report and no error; an error is ErrNoEmail or that of ctx.
+// Check reads what each hop holds of a person, and finds where the hops part company.
+// The person is named by an address of the Entra account or of the CloudLink user,
+// by Entra object id or by CloudLink principal id. Where hops part and a change may be
+// on its way, they are read once more after [UserOptions].Settle, and again if they
+// part elsewhere by then. That somebody is unknown, or something cannot be read, is in
+// the report and no error; an error is ErrNoEmail or ctx's cause.
 func (c *UserCheck) Check(ctx context.Context, email string) (*UserReport, error) {
 	email = strings.TrimSpace(email)
 	if email == "" {
@@ -239,18 +244,32 @@ func (c *UserCheck) Check(ctx context.Context, email string) (*UserReport, error
 	}
 	r := c.read(ctx, email)
 	parting, passing := r.part()
-	if passing && c.opts.Settle > 0 {
-		timer := time.NewTimer(c.opts.Settle)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			r = c.read(ctx, email)
-			parting, _ = r.part()
-		case <-ctx.Done():
+	// A change that is under way moves from hop to hop; two readings that agree on one
+	// are believed.
+	for range 2 {
+		if !passing || c.opts.Settle <= 0 || !settled(ctx, c.opts.Settle) {
+			break
+		}
+		before := parting.Hop
+		r = c.read(ctx, email)
+		if parting, passing = r.part(); parting == nil || parting.Hop == before {
+			break
 		}
 	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return c.report(r, parting), nil
+}
+
+// settled waits, and reports whether it has waited long enough.
+func settled(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -19,16 +19,27 @@ type ResetReport struct {
 	Name string `json:"name,omitempty"`
 	// Email is who was asked for.
 	Email string `json:"email"`
-	// Reset is what the bridge did.
+	// Reset is what the bridge did. Its lists of telephones are cut after 16.
 	Reset presencebridge.PhoneReset `json:"reset"`
-	// After is the user check made when it was done.
-	After *UserReport `json:"after"`
+	// After is the user check made when it was done; nil if it was not made.
+	After *UserReport `json:"after,omitempty"`
+}
+
+// ExitCode returns [ExitPassed] if the reset is complete and all hops agree after it,
+// and [ExitFailed] otherwise.
+func (r *ResetReport) ExitCode() int {
+	if r.After == nil || len(r.Reset.Failures) > 0 {
+		return ExitFailed
+	}
+	return r.After.ExitCode()
 }
 
 // ResetPhone resets the phone state of a person: the bridge forgets what it holds of
 // the telephones, reads them again, and ends a session that is stuck. Then it makes
-// the user check. An error is that of [presencebridge.Bridge.ResetPhone], together
-// with a report as far as it came.
+// the user check. The person is named as for [UserCheck.Check]; for somebody whom the
+// bridge does not keep in step the error matches [presencebridge.ErrUnknownUser], and
+// there is no report. Any other error is that of [presencebridge.Bridge.ResetPhone] or
+// of the check, together with a report as far as it came.
 func (c *UserCheck) ResetPhone(ctx context.Context, email string) (*ResetReport, error) {
 	email = strings.TrimSpace(email)
 	if email == "" {
@@ -36,11 +47,23 @@ func (c *UserCheck) ResetPhone(ctx context.Context, email string) (*ResetReport,
 	}
 	reset, err := c.sources.Bridge.ResetPhone(ctx, email)
 	if errors.Is(err, presencebridge.ErrUnknownUser) {
-		return nil, err
+		// By the other address of the Entra account, perhaps.
+		r := &reading{asked: email}
+		c.find(ctx, r)
+		if r.explanation == nil {
+			return nil, err
+		}
+		if reset, err = c.sources.Bridge.ResetPhone(ctx, r.explanation.User.TeamsID); errors.Is(err, presencebridge.ErrUnknownUser) {
+			return nil, err
+		}
 	}
-	reset.Failures, reset.Writes = c.failures(reset.Failures), c.writes(reset.Writes)
-	reset.Summary = c.redact.text(reset.Summary)
-	report := &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Name: c.opts.Name, Email: email, Reset: reset}
+	report := clean(c.redact, &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Name: c.opts.Name, Email: email, Reset: reset})
+	for _, state := range []*presencebridge.PhoneState{&report.Reset.Before, &report.Reset.After} {
+		cut(&state.Endpoints)
+	}
+	cut(&report.Reset.User.Endpoints)
+	cut(&report.Reset.User.Groups)
+	shorten(report.Reset.Writes)
 	if err != nil {
 		return report, err
 	}
@@ -92,28 +115,32 @@ func (r *SyncReport) ExitCode() int {
 
 // SyncAll reads the Teams presence of everybody whom it concerns, and sets MiCollab
 // right. progress, if not nil, is told whenever some more are done. When ctx ends, it
-// returns the report as far as it came, which is not Complete, with ctx's error; what
+// returns the report as far as it came, which is not Complete, with ctx's cause; what
 // is done stays done.
 func (c *UserCheck) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
 	started := time.Now()
-	done, err := c.sources.Bridge.SyncAll(ctx, progress)
+	told := progress
+	if progress != nil {
+		told = func(r presencebridge.SyncReport) { progress(clean(c.redact, r)) }
+	}
+	done, err := c.sources.Bridge.SyncAll(ctx, told)
 	emails := make(map[string]string)
 	for _, user := range c.sources.Bridge.Roster().Users {
 		emails[user.TeamsID] = user.Email
 	}
 	report := &SyncReport{
-		Kind: SyncReportKind, Version: UserReportVersion, Name: c.opts.Name, StartedAt: started.UTC().Round(0), EndedAt: time.Now().UTC().Round(0),
-		Complete: err == nil, Error: c.redact.text(errorText(err)),
+		Kind: SyncReportKind, Version: UserReportVersion, Name: c.opts.Name, StartedAt: started, EndedAt: time.Now(),
+		Complete: err == nil, Error: errorText(err),
 		Total: done.Total, Skipped: done.Skipped, Read: done.Read, Changed: done.Changed, AlreadyRight: done.AlreadyRight,
 	}
 	for id, block := range done.Blocked {
 		report.Blocked = append(report.Blocked, SyncException{cmp.Or(emails[id], id), block.Sentence()})
 	}
 	for id, text := range done.Failed {
-		report.Failed = append(report.Failed, SyncException{cmp.Or(emails[id], id), c.redact.text(text)})
+		report.Failed = append(report.Failed, SyncException{cmp.Or(emails[id], id), text})
 	}
 	for _, list := range [][]SyncException{report.Blocked, report.Failed} {
 		slices.SortFunc(list, func(a, b SyncException) int { return strings.Compare(a.Email, b.Email) })
 	}
-	return report, err
+	return clean(c.redact, report), err
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +13,10 @@ import (
 // part finds the first hop that does not follow from the one before it, in the
 // order in which presence flows; nil if all do. passing reports whether that may be
 // a change on its way, which a later reading does not show. It is pure.
+//
+// Hops part company if a hop is not as it should be by now. What the bridge holds
+// back on purpose and by itself brings to its end, because Teams shows the bridge's
+// own session say, is no parting: it is among the notes.
 func (r *reading) part() (p *Parting, passing bool) {
 	if r.explanation == nil {
 		return r.partOutside(), false
@@ -24,53 +29,27 @@ func (r *reading) part() (p *Parting, passing bool) {
 	return nil, false
 }
 
-// partOutside is about somebody whom the bridge does not keep in step.
-func (r *reading) partOutside() *Parting {
-	at := func(sentence, remedy string, by Administrator) *Parting {
-		return &Parting{HopMatch, sentence, remedy, by}
-	}
-	address := "Enter the address of the Teams account as the e-mail address of the CloudLink user; the bridge reads both directories regularly."
-	switch {
-	case len(r.left) > 0:
-		e := r.left[0]
-		return at(fmt.Sprintf("The bridge leaves the person out (%s): %s.", e.Reason, e.Detail), "Set right what is named; the bridge reads both directories regularly.", administratorFor(e))
-	case r.teamsOnly != nil:
-		return at("There is an Entra account, and no CloudLink user has its address.", address, CloudLinkAdministrator)
-	case r.account.ok() && !r.account.value.Enabled:
-		return at("There is a disabled Entra account with this address, and no CloudLink user that the bridge knows.", "Enable the account in Entra, and enter its address as the e-mail address of the CloudLink user.", AzureAdministrator)
-	case r.account.ok():
-		return at("There is an Entra account with this address, and the bridge did not know it when it last read the directories.", address, CloudLinkAdministrator)
-	case errors.Is(r.account.err, presence.ErrNotFound):
-		return at("Neither Entra nor the bridge knows anybody by this address.", "Check the address. It must be the user principal name or the mail address of the Entra account, and the e-mail address of the CloudLink user.", Operator)
-	default:
-		return at("The bridge knows nobody by this address, and Entra could not be asked: "+errorText(r.account.err)+".", "Make the system check.", Operator)
-	}
-}
-
-// administratorFor is who can change an entry that was left out.
-func administratorFor(e presence.Exclusion) Administrator {
-	if e.Side == presence.SideTeams {
-		return AzureAdministrator
-	}
-	return CloudLinkAdministrator
-}
-
 // partMatch compares the person of the roster with both directories.
 func (r *reading) partMatch() (*Parting, bool) {
 	user, account, person := r.explanation.User, r.account.value, r.person.value
 	at := func(sentence, remedy string, by Administrator) (*Parting, bool) {
 		return &Parting{HopMatch, sentence, remedy, by}, false
 	}
+	has := func(address string) bool { return presence.NormalizeEmail(address) == user.Email }
 	switch {
 	case errors.Is(r.account.err, presence.ErrNotFound):
 		return at("The Entra account with which the person was matched is gone.", "Create the account again, or remove the CloudLink user.", AzureAdministrator)
-	case errors.Is(r.person.err, presence.ErrNotFound):
-		return at("The CloudLink user with whom the person was matched is gone.", "Create the CloudLink user again, with the e-mail address of the Teams account.", CloudLinkAdministrator)
+	case errors.Is(r.person.err, presence.ErrNotFound) && !r.presentity.ok():
+		// A user id and a principal id may differ: a principal of whom CloudLink holds
+		// a presence is not gone.
+		return at(fmt.Sprintf("CloudLink has no user with the id %s, with whom the person was matched.", user.PrincipalID), "Create the CloudLink user again, with the e-mail address of the Teams account.", CloudLinkAdministrator)
 	case r.account.ok() && !account.Enabled:
 		return at("The Entra account is disabled.", "Enable the account in Entra.", AzureAdministrator)
-	case r.person.ok() && person.Email != "" && presence.NormalizeEmail(person.Email) != user.Email:
-		return at(fmt.Sprintf("CloudLink has another e-mail address for the person now: %s.", person.Email), "Enter the address of the Teams account again, or wait until the bridge reads the directories anew.", CloudLinkAdministrator)
-	case r.account.ok() && !strings.EqualFold(account.PrincipalName, user.Email) && !strings.EqualFold(account.Mail, user.Email):
+	case r.person.ok() && person.Email == "":
+		return at("CloudLink has no e-mail address for the person now.", enterAddress, CloudLinkAdministrator)
+	case r.person.ok() && !has(person.Email):
+		return at(fmt.Sprintf("CloudLink has another e-mail address for the person now: %s.", person.Email), "If it belongs to the person's Entra account, wait until the bridge reads the directories again; otherwise correct it."+directoriesSoon, CloudLinkAdministrator)
+	case r.account.ok() && !has(account.PrincipalName) && !has(account.Mail):
 		return at(fmt.Sprintf("The Entra account has another address than the CloudLink user now: %s.", account.PrincipalName), "Enter that address as the e-mail address of the CloudLink user.", CloudLinkAdministrator)
 	default:
 		return nil, false
@@ -80,23 +59,37 @@ func (r *reading) partMatch() (*Parting, bool) {
 // partTelephone compares the telephones with what the bridge holds of them.
 func (r *reading) partTelephone() (*Parting, bool) {
 	e := r.explanation
-	const reset = "Reset the phone state."
-	at := func(sentence, remedy string, by Administrator, passing bool) (*Parting, bool) {
-		return &Parting{HopTelephone, sentence, remedy, by}, passing
+	at := func(sentence, remedy string, by Administrator) (*Parting, bool) {
+		return &Parting{HopTelephone, sentence + failureOf(e, "phone-read"), remedy, by}, true
 	}
 	if !r.lines.asked || notWanted(e.TeamsBlock) {
 		return nil, false
 	}
-	line := r.strongest()
+	const reset = "Reset the phone state."
+	line, missing := r.strongest(), r.missing()
 	switch {
-	case r.lines.err != nil:
-		return at("The line state cannot be read: "+errorText(r.lines.err)+".", orElse(remedy(r.lines.err), "Make the system check."), CloudLinkAdministrator, true)
-	case !line.Known():
-		return at("CloudLink does not know the state of the telephone, and a state that is not known changes nothing in Teams.", "Make sure that the telephone is in service and that its telephone system is connected to the CloudLink gateway. Hot desking on telephones that are no SIP telephones is not monitored.", CloudLinkAdministrator, false)
+	case len(missing) > 0:
+		what := "The line state"
+		if all := len(e.User.Endpoints); len(missing) < all {
+			what = fmt.Sprintf("The line state of %d of the person's %d telephones (%s)", len(missing), all, firstOf(missing))
+		}
+		err := r.lines.err
+		if err == nil {
+			err = errors.New("CloudLink did not tell it")
+		}
+		return unreadable(HopTelephone, what, err, CloudLinkAdministrator), true
 	case e.LineReadAt.IsZero():
-		return at("The bridge has not read the telephone yet.", "Wait a moment. If it stays so, make the system check.", Operator, true)
+		return at("The bridge has not read the telephone yet.", "Wait a moment. If it stays so, make the system check.", Operator)
 	case !line.SameState(e.Line):
-		return at(fmt.Sprintf("The telephone shows %s, and the bridge holds %s, which it read %s.", line, e.Line, before(r.at, e.LineReadAt)), reset+" If it happens again, CloudLink's notifications are lost: make the system check.", Operator, true)
+		return at(fmt.Sprintf("The telephone shows %s, and the bridge holds %s, which it read %s.", line, e.Line, before(r.at, e.LineReadAt)),
+			reset+" If it happens again, CloudLink's notifications are lost: make the system check.", Operator)
+	case e.TeamsBlock == presencebridge.BlockLineUnread:
+		return at(e.TeamsBlock.Sentence(), reset+" If it stays so, make the system check.", Operator)
+	case e.TeamsBlock == presencebridge.BlockLineUnknown && r.lines.err != nil:
+		return at("CloudLink does not know the telephone: "+errorText(r.lines.err)+".", "Enter the extension of a telephone that exists for the CloudLink user.", CloudLinkAdministrator)
+	case e.TeamsBlock == presencebridge.BlockLineUnknown:
+		return at("CloudLink does not know the state of the telephone, and a state that is not known changes nothing in Teams.",
+			"Make sure that the telephone is in service and that its telephone system is connected to the CloudLink gateway. Hot desking on telephones that are no SIP telephones is not monitored.", CloudLinkAdministrator)
 	default:
 		return nil, false
 	}
@@ -116,107 +109,101 @@ func notWanted(b presencebridge.Block) bool {
 // partSession compares the bridge's own session with what the telephone asks for.
 func (r *reading) partSession() (*Parting, bool) {
 	e := r.explanation
-	at := func(sentence, remedy string) (*Parting, bool) {
-		if f := failureOf(e, "teams-write"); f != "" {
-			sentence += " The last request failed: " + f + "."
-		} else if e.TeamsSentence != "" {
-			sentence += " " + e.TeamsSentence
-		}
-		return &Parting{HopSession, sentence, remedy, Operator}, true
+	if e.TeamsBlock == presencebridge.BlockDryRun {
+		return nil, false
 	}
-	const reset = "Reset the phone state. If it happens again, make the system check."
+	var sentence string
 	held := e.SessionState == presencebridge.SessionOpen || e.SessionState == presencebridge.SessionUncertain
 	switch {
-	case notWanted(e.TeamsBlock):
-		return nil, false
 	case e.WantedEffect == presence.Set.String() && (e.SessionState != presencebridge.SessionOpen || e.Session != e.WantedSession):
-		return at(fmt.Sprintf("The telephone asks for %s in Teams, and the bridge's session is %s.", e.WantedSession, sessionText(e)), reset)
+		sentence = fmt.Sprintf("The telephone asks for %s in Teams, and the bridge's session is %s.", e.WantedSession, sessionText(e))
+	case e.WantedEffect == presence.Clear.String() && held && notWanted(e.TeamsBlock):
+		// A direction that was switched off ends what is open.
+		sentence = fmt.Sprintf("The telephone is not to reach Teams, and the bridge's session is still %s.", sessionText(e))
 	case e.WantedEffect == presence.Clear.String() && held:
-		return at(fmt.Sprintf("The telephone asks for no session in Teams, and the bridge's session is %s.", sessionText(e)), reset)
+		sentence = fmt.Sprintf("The telephone asks for no session in Teams, and the bridge's session is %s.", sessionText(e))
 	default:
 		return nil, false
 	}
+	remedy, by := "Reset the phone state. If it happens again, make the system check.", Operator
+	switch failure := failureOf(e, "teams-write"); {
+	case failure != "":
+		sentence += failure
+		remedy, by = againBySelf(lastError(e, presencebridge.DestinationTeams), AzureAdministrator)
+	case e.TeamsBlock == presencebridge.BlockDamping:
+		sentence += " " + e.TeamsBlock.Sentence()
+		remedy = untilSettled
+	}
+	return &Parting{HopSession, sentence, remedy, by}, true
 }
 
-// partTeams compares Teams with the session, and with what the bridge holds.
-func (r *reading) partTeams() (*Parting, bool) {
-	e, now := r.explanation, r.presence.value
-	at := func(sentence, remedy string, by Administrator, passing bool) (*Parting, bool) {
-		return &Parting{HopTeams, sentence, remedy, by}, passing
-	}
-	if notWanted(e.TeamsBlock) && notWanted(e.StatusBlock) {
-		return nil, false
-	}
-	switch {
-	case r.presence.err != nil:
-		return at("Teams presence cannot be read: "+errorText(r.presence.err)+".", orElse(remedy(r.presence.err), "Make the system check."), AzureAdministrator, true)
-	case !now.Known():
-		return at("Microsoft Graph does not know the person's presence, and a state that is not known changes nothing in MiCollab.", "Make sure that the person has a license for Teams and has signed in to it.", AzureAdministrator, false)
-	case e.PresenceReadAt.IsZero():
-		return at("The bridge has not read the person's Teams presence yet.", "Wait a moment. If it stays so, make the system check.", Operator, true)
-	case !now.SameState(e.Presence):
-		sentence := fmt.Sprintf("Teams shows %s, and the bridge holds %s, which it read %s.", now, e.Presence, before(r.at, e.PresenceReadAt))
-		if e.WatchSentence != "" {
-			sentence += " " + e.WatchSentence
-		}
-		return at(sentence, "Sync all. If it happens again, Microsoft's notifications are lost: make the system check.", Operator, true)
-	case !e.OutrankedSince.IsZero() && !notWanted(e.TeamsBlock):
-		return at(fmt.Sprintf("The bridge's session %s is set, and Teams shows %s. %s", e.Session, e.Outranked, e.OutrankedSentence), "The person can reset the status in Teams. If the person has chosen none, reset the phone state.", Operator, false)
-	default:
-		return nil, false
-	}
+const untilSettled = "Wait until the state has settled. If it does not, look at what changes it so often."
+
+// unreadable says that a hop could not be read.
+func unreadable(hop HopName, what string, err error, by Administrator) *Parting {
+	return &Parting{hop, what + " cannot be read: " + errorText(err) + ".", orElse(remedy(err), makeSystemCheck), whose(err, by)}
 }
 
-// partMiCollab compares MiCollab with what Teams asks for.
-func (r *reading) partMiCollab() (*Parting, bool) {
-	e := r.explanation
-	if notWanted(e.StatusBlock) || !r.status.asked {
-		return nil, false
+// whose is who looks into an error: the administrator of the service if it answered,
+// otherwise whoever can look at the way to it.
+func whose(err error, by Administrator) Administrator {
+	if errors.Is(err, presence.ErrUnavailable) || errors.Is(err, presence.ErrThrottled) || errors.Is(err, context.DeadlineExceeded) {
+		return Operator
 	}
-	hop := HopMiCollab
-	at := func(sentence, remedy string, by Administrator) (*Parting, bool) {
-		if f := failureOf(e, "micollab-write"); f != "" {
-			sentence += " The last request failed: " + f + "."
-		} else if e.StatusSentence != "" {
-			sentence += " " + e.StatusSentence
-		}
-		return &Parting{hop, sentence, remedy, by}, true
-	}
-	shown := r.status.value
-	switch {
-	case r.presentity.asked && r.presentity.err != nil && !errors.Is(r.presentity.err, presence.ErrNotFound):
-		hop = HopCloudLink
-		return at("The presence that CloudLink holds cannot be read: "+errorText(r.presentity.err)+".", orElse(remedy(r.presentity.err), "Make the system check."), CloudLinkAdministrator)
-	case r.status.err != nil:
-		return at("MiCollab's status cannot be read: "+errorText(r.status.err)+".", orElse(remedy(r.status.err), "Make the system check."), MiCollabAdministrator)
-	case e.Wanted == "" && e.StatusBlock != presencebridge.BlockNone && e.StatusBlock != presencebridge.BlockMapping:
-		return at("Nothing is written to MiCollab.", "Wait until it has passed. If it stays so, sync all.", Operator)
-	case e.Wanted != "" && !sameStatus(shown, e.Wanted):
-		return at(fmt.Sprintf("MiCollab should show %q and shows %q.", e.Wanted, shown), "Sync all. If it happens again, somebody or something else sets the status: look at who does.", Operator)
-	default:
-		return nil, false
-	}
+	return by
 }
 
-func sameStatus(a, b presence.Status) bool {
-	return strings.EqualFold(strings.TrimSpace(string(a)), strings.TrimSpace(string(b)))
+// againBySelf is what to do about a request that failed and is made again. by is who
+// can grant what is refused.
+func againBySelf(err error, by Administrator) (string, Administrator) {
+	if !errors.Is(err, presence.ErrUnauthorized) && !errors.Is(err, presence.ErrForbidden) {
+		by = Operator
+	}
+	return orElse(remedy(err), "The bridge makes it again by itself. If it goes on failing, make the system check."), by
 }
 
-// failureOf returns the last error of a kind of request for the person.
+// failureOf tells of the last error of a kind of request for the person, as a
+// sentence to be appended; empty if it did not fail.
 func failureOf(e *presencebridge.Explanation, connection string) string {
 	for _, f := range e.Failures {
 		if f.Connection == connection {
-			return f.Error
+			return " The last request failed: " + strings.TrimSuffix(f.Error, ".") + "."
 		}
 	}
 	return ""
 }
 
-func sessionText(e *presencebridge.Explanation) string {
-	if e.Session.IsZero() {
-		return string(e.SessionState)
+// lastError is the error of the last write to a destination; nil if that was carried
+// out.
+func lastError(e *presencebridge.Explanation, to presencebridge.Destination) error {
+	for i := len(e.Writes) - 1; i >= 0; i-- {
+		if w := e.Writes[i]; w.Destination == to {
+			return w.Err
+		}
 	}
-	return fmt.Sprintf("%s (%s)", e.Session, e.SessionState)
+	return nil
+}
+
+func sessionText(e *presencebridge.Explanation) string {
+	switch {
+	case e.Session.IsZero():
+		return string(e.SessionState)
+	case e.SessionState == presencebridge.SessionUncertain:
+		return fmt.Sprintf("%s (uncertain: a request failed that may have taken effect)", e.Session)
+	default:
+		return fmt.Sprintf("%s (%s)", e.Session, e.SessionState)
+	}
+}
+
+// maxListed is how many entries of a list a report has.
+const maxListed = 16
+
+// firstOf lists the first of many.
+func firstOf(list []string) string {
+	if len(list) <= maxListed {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:maxListed], ", "), len(list)-maxListed)
 }
 
 func orElse(text, otherwise string) string {
@@ -226,6 +213,7 @@ func orElse(text, otherwise string) string {
 	return text
 }
 
+// errorText is an error as a part of a sentence.
 func errorText(err error) string {
 	if err == nil {
 		return ""

@@ -1,0 +1,88 @@
+package verify
+
+import (
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/presencebridge/presencebridge"
+)
+
+// cleanReport returns the report as it may leave the process.
+func cleanReport(redact *redactor, report *UserReport) *UserReport {
+	report = clean(redact, report)
+	if report.User != nil {
+		cut(&report.User.Endpoints)
+		cut(&report.User.Groups)
+	}
+	if e := report.Explanation; e != nil {
+		cut(&e.User.Endpoints)
+		cut(&e.User.Groups)
+		cut(&e.Endpoints)
+		shorten(e.Writes)
+	}
+	return report
+}
+
+// cut leaves the first entries of a list.
+func cut[T any](list *[]T) {
+	if len(*list) > maxListed {
+		*list = (*list)[:maxListed]
+	}
+}
+
+// shorten takes out of writes what the document has elsewhere.
+func shorten(writes []presencebridge.Write) {
+	for i := range writes {
+		writes[i].User.Endpoints, writes[i].User.Groups = nil, nil
+	}
+}
+
+// clean returns a copy of a value in which every text is redacted and short, every
+// time is in UTC, and every empty list is nil: the value that its JSON form gives
+// back. It goes through whatever the type has, so that a field that is added to a
+// report one day cannot be forgotten here.
+func clean[T any](redact *redactor, v T) T {
+	return cleanValue(redact, reflect.ValueOf(&v).Elem()).Interface().(T)
+}
+
+func cleanValue(redact *redactor, v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	switch v.Kind() {
+	case reflect.String:
+		out.SetString(redact.text(v.String()))
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(cleanValue(redact, v.Elem()))
+		}
+	case reflect.Interface:
+		if err, ok := v.Interface().(error); ok {
+			out.Set(reflect.ValueOf(errors.New(redact.text(err.Error()))))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			out.Set(reflect.Append(out, cleanValue(redact, v.Index(i))))
+		}
+	case reflect.Map:
+		if v.Len() > 0 {
+			out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+		}
+		for _, key := range v.MapKeys() {
+			out.SetMapIndex(cleanValue(redact, key), cleanValue(redact, v.MapIndex(key)))
+		}
+	case reflect.Struct:
+		if t, ok := v.Interface().(time.Time); ok {
+			out.Set(reflect.ValueOf(t.UTC().Round(0)))
+			break
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				out.Field(i).Set(cleanValue(redact, v.Field(i)))
+			}
+		}
+	default:
+		out.Set(v)
+	}
+	return out
+}
