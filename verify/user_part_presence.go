@@ -33,7 +33,7 @@ func (r *reading) partTeams() (*Parting, bool) {
 		return unreadable(HopTeams, "Teams presence", r.presence.err, AzureAdministrator), true
 	case follows && e.PresenceReadAt.IsZero():
 		return at("The bridge has not read the person's Teams presence yet."+failureOf(e, "teams-read"), "Wait a moment. If it stays so, make the system check.", Operator)
-	case follows && !now.SameState(e.Presence) && !r.older():
+	case follows && !now.SameState(e.Presence) && !r.older() && !r.own():
 		sentence := fmt.Sprintf("Teams shows %s, and the bridge holds %s, which it read %s.", now, e.Presence, before(r.at, e.PresenceReadAt)) + failureOf(e, "teams-read")
 		if e.WatchSentence != "" {
 			return at(sentence+" "+e.WatchSentence, "Wait for the next reading, or sync all.", Operator)
@@ -57,6 +57,13 @@ func (r *reading) older() bool {
 	e := r.explanation
 	now, held := r.presence.value.SequenceNumber, e.Presence.SequenceNumber
 	return now != "" && now < held && r.at.Sub(e.PresenceReadAt) <= olderFor
+}
+
+// own reports whether Teams shows the bridge's own session. That is nobody else's
+// doing, so that nothing depends on whether the bridge has read it yet.
+func (r *reading) own() bool {
+	e := r.explanation
+	return !e.Session.IsZero() && r.presence.value.Availability.Family() == e.Session.Availability.Family()
 }
 
 // blocked reports whether Teams does not show the bridge's session for a reason that

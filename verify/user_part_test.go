@@ -256,6 +256,11 @@ func TestWhatIsAsItShouldBePartsNowhereAndIsNoted(t *testing.T) {
 			e := d.explanation
 			e.Presence, e.Outranked, e.OutrankedSince, e.OutrankedSentence = d.presence, d.presence, e.At, "Teams shows a stronger state."
 		}, "Teams shows a stronger state."},
+		{"the session was not read again", func(d *desk) {
+			d.call()
+			d.explanation.Presence, d.explanation.Own = d.explanation.Basis, false
+			d.block("", "")
+		}, ""},
 		{"Teams showed another state", func(d *desk) {
 			d.call()
 			e := d.explanation
