@@ -206,7 +206,8 @@ type UserReport struct {
 	// switched off, say.
 	Notes []string `json:"notes,omitempty"`
 	// Explanation is what the bridge held of the person before the hops were read. Its
-	// lists of telephones are cut after 16, and its writes do not repeat them.
+	// lists of telephones are cut after 16. Its writes do not repeat them, and have
+	// their error as text only.
 	Explanation *presencebridge.Explanation `json:"explanation,omitempty"`
 }
 

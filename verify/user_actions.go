@@ -63,7 +63,7 @@ func (c *UserCheck) ResetPhone(ctx context.Context, email string) (*ResetReport,
 	}
 	cut(&report.Reset.User.Endpoints)
 	cut(&report.Reset.User.Groups)
-	shorten(report.Reset.Writes)
+	shorten(report.Reset.Writes, report.Reset.Failures)
 	if err != nil {
 		return report, err
 	}
@@ -130,7 +130,7 @@ func (c *UserCheck) SyncAll(ctx context.Context, progress func(presencebridge.Sy
 	}
 	report := &SyncReport{
 		Kind: SyncReportKind, Version: UserReportVersion, Name: c.opts.Name, StartedAt: started, EndedAt: time.Now(),
-		Complete: err == nil, Error: errorText(err),
+		Complete: err == nil, Error: wholeText(err),
 		Total: done.Total, Skipped: done.Skipped, Read: done.Read, Changed: done.Changed, AlreadyRight: done.AlreadyRight,
 	}
 	for id, block := range done.Blocked {

@@ -1,9 +1,10 @@
 package verify
 
 import (
-	"errors"
 	"reflect"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/presencebridge/presencebridge"
 )
@@ -19,7 +20,7 @@ func cleanReport(redact *redactor, report *UserReport) *UserReport {
 		cut(&e.User.Endpoints)
 		cut(&e.User.Groups)
 		cut(&e.Endpoints)
-		shorten(e.Writes)
+		shorten(e.Writes, e.Failures)
 	}
 	return report
 }
@@ -31,11 +32,28 @@ func cut[T any](list *[]T) {
 	}
 }
 
-// shorten takes out of writes what the document has elsewhere.
-func shorten(writes []presencebridge.Write) {
+// maxWriteText is the longest text of one of several writes or failures, in bytes: the
+// parting, or a note, has the whole error that matters.
+const maxWriteText = 300
+
+// shorten takes out of writes what the document has elsewhere, and what has no JSON
+// form.
+func shorten(writes []presencebridge.Write, failures []presencebridge.Failure) {
 	for i := range writes {
-		writes[i].User.Endpoints, writes[i].User.Groups = nil, nil
+		w := &writes[i]
+		w.User.Endpoints, w.User.Groups, w.Err = nil, nil, nil
+		w.Error, w.Rule = short(w.Error), short(w.Rule)
 	}
+	for i := range failures {
+		failures[i].Error = short(failures[i].Error)
+	}
+}
+
+func short(text string) string {
+	if len(text) <= maxWriteText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxWriteText], "") + "…"
 }
 
 // clean returns a copy of a value in which every text is redacted and short, every
@@ -50,15 +68,11 @@ func cleanValue(redact *redactor, v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	switch v.Kind() {
 	case reflect.String:
-		out.SetString(redact.text(v.String()))
+		out.SetString(redact.text(plain(v.String())))
 	case reflect.Pointer:
 		if !v.IsNil() {
 			out.Set(reflect.New(v.Type().Elem()))
 			out.Elem().Set(cleanValue(redact, v.Elem()))
-		}
-	case reflect.Interface:
-		if err, ok := v.Interface().(error); ok {
-			out.Set(reflect.ValueOf(errors.New(redact.text(err.Error()))))
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
@@ -81,8 +95,20 @@ func cleanValue(redact *redactor, v reflect.Value) reflect.Value {
 				out.Field(i).Set(cleanValue(redact, v.Field(i)))
 			}
 		}
+	case reflect.Interface: // an error, which a report has as text
 	default:
 		out.Set(v)
 	}
 	return out
+}
+
+// plain returns a text without what a terminal would obey, or that turns the order of
+// letters: the answer of a service may be in it.
+func plain(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) && !unicode.IsSpace(c) || unicode.Is(unicode.Bidi_Control, c) {
+			return -1
+		}
+		return c
+	}, text)
 }

@@ -81,6 +81,7 @@ func (d *desk) call() {
 	e := d.explanation
 	d.lines[0].State = presence.LineConnected
 	e.Line, e.Endpoints[0].Line = d.lines[0], d.lines[0]
+	e.SessionRule = presence.DefaultTable().SessionRule(e.Line).String()
 	e.WantedEffect, e.WantedSession = "set", presence.Session{Availability: presence.Busy, Activity: presence.ActivityInACall}
 	e.SessionState, e.Session = presencebridge.SessionOpen, e.WantedSession
 	e.SessionOpenedAt, e.SessionRenewedAt, e.SessionExpiresAt = e.At.Add(-time.Minute), e.At.Add(-time.Minute), e.At.Add(9*time.Minute)

@@ -28,7 +28,9 @@ func (r *reading) notes(parting *Parting) []string {
 		to    string
 		block presencebridge.Block
 	}{{"Teams", e.TeamsBlock}, {"MiCollab", e.StatusBlock}} {
-		if b.block != presencebridge.BlockNone && !notWanted(b.block) && (parting == nil || !strings.Contains(parting.Sentence, b.block.Sentence())) {
+		// Of a failure there is a note of its own.
+		told := b.block == presencebridge.BlockNone || b.block == presencebridge.BlockBackoff || notWanted(b.block)
+		if !told && (parting == nil || !strings.Contains(parting.Sentence, b.block.Sentence())) {
 			note("Nothing is written to %s: %s", b.to, b.block.Sentence())
 		}
 	}

@@ -213,7 +213,8 @@ func orElse(text, otherwise string) string {
 	return text
 }
 
-// errorText is an error as a part of a sentence.
+// errorText is an error as the end of a sentence, which the caller closes with a full
+// stop.
 func errorText(err error) string {
 	if err == nil {
 		return ""

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -55,14 +56,14 @@ func (r *reading) matchHop() Hop {
 		now = append(now, fmt.Sprintf("Entra account %s, %s", account.PrincipalName, state))
 		h.has("Entra mail", account.Mail, "Entra object id", account.ID)
 	case r.account.asked:
-		faults = append(faults, "Entra: "+errorText(r.account.err))
+		faults = append(faults, "Entra: "+wholeText(r.account.err))
 	}
 	switch person := r.person.value; {
 	case r.person.ok():
 		now = append(now, "CloudLink user "+person.Email)
 		h.has("CloudLink extension", person.Extension, "CloudLink site", person.SiteID)
 	case r.person.asked:
-		faults = append(faults, "CloudLink: "+errorText(r.person.err))
+		faults = append(faults, "CloudLink: "+wholeText(r.person.err))
 	}
 	h.Now, h.Error = strings.Join(now, "; "), strings.Join(faults, "; ")
 	for i, e := range r.left {
@@ -81,7 +82,7 @@ func (r *reading) telephoneHop() Hop {
 	if !e.LineReadAt.IsZero() {
 		h.Believed = e.Line.String()
 	}
-	h.Error = errorText(r.lines.err)
+	h.Error = wholeText(r.lines.err)
 	switch {
 	case !r.lines.asked:
 		h.Now = "there is no telephone"
@@ -144,7 +145,7 @@ func (r *reading) teamsHop() Hop {
 	if !e.PresenceReadAt.IsZero() {
 		h.Believed = e.Presence.String()
 	}
-	h.Error = errorText(r.presence.err)
+	h.Error = wholeText(r.presence.err)
 	if r.presence.ok() {
 		h.Now = r.presence.value.String()
 		h.has("sequence number", r.presence.value.SequenceNumber)
@@ -168,7 +169,7 @@ func (r *reading) teamsHop() Hop {
 }
 
 func (r *reading) cloudLinkHop() Hop {
-	h := Hop{Name: HopCloudLink, Title: "The presence that CloudLink holds", Error: errorText(r.presentity.err)}
+	h := Hop{Name: HopCloudLink, Title: "The presence that CloudLink holds", Error: wholeText(r.presentity.err)}
 	if !r.presentity.ok() {
 		return h
 	}
@@ -184,7 +185,7 @@ func (r *reading) miCollabHop() Hop {
 	if !e.ShownAt.IsZero() {
 		h.Believed = orElse(string(e.Shown), "none")
 	}
-	h.Error = errorText(r.status.err)
+	h.Error = wholeText(r.status.err)
 	if r.status.ok() {
 		h.Now = orElse(string(r.status.value), "none")
 	}
@@ -204,9 +205,26 @@ func (r *reading) believe(h Hop, believed string, at time.Time) Hop {
 	return h
 }
 
-// Copy returns the report as the JSON document for a support case.
+// wholeText is an error as a text of its own. Nothing is taken from its end, where a
+// secret may stand that would not be recognized any more.
+func wholeText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// Copy returns the report as the JSON document for a support case: the form that
+// package json gives it, indented, with the arrows of the mapping table as they are.
 func (r *UserReport) Copy() ([]byte, error) {
-	return json.MarshalIndent(r, "", "  ")
+	var document bytes.Buffer
+	e := json.NewEncoder(&document)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return nil, err
+	}
+	return document.Bytes(), nil
 }
 
 // before says how long before now a time was.

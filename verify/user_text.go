@@ -7,7 +7,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 )
 
 // WriteText writes the report for a person to read: the hops as a table of what each
@@ -16,7 +15,8 @@ import (
 func (r *UserReport) WriteText(w io.Writer) error {
 	var s strings.Builder
 	r.writeTo(&s)
-	return writePlain(w, s.String())
+	_, err := io.WriteString(w, plain(s.String()))
+	return err
 }
 
 func (r *UserReport) writeTo(s *strings.Builder) {
@@ -27,11 +27,14 @@ func (r *UserReport) writeTo(s *strings.Builder) {
 		fmt.Fprintf(s, "%s, account %s, person %s\n", cmp.Or(r.User.Name, r.User.Email), r.AccountDirection, r.UserDirection)
 	}
 	s.WriteString("\n")
-	r.writeHops(s)
-	if p := r.Parting; p != nil {
+	whole := r.writeHops(s)
+	switch p := r.Parting; {
+	case p != nil:
 		fmt.Fprintf(s, "\nThe hops part company at %s.\n  %s\n  What to do: %s\n  By: %s\n", p.Hop, p.Sentence, p.Remedy, p.Administrator)
-	} else {
+	case whole:
 		s.WriteString("\nAll hops agree.\n")
+	default:
+		s.WriteString("\nAll hops that could be read agree.\n")
 	}
 	if len(r.Notes) > 0 {
 		s.WriteString("\nNotes\n")
@@ -54,8 +57,9 @@ func (r *UserReport) writeTo(s *strings.Builder) {
 	}
 }
 
-// writeHops writes the table. The match is too long for it, and stands before it.
-func (r *UserReport) writeHops(s *strings.Builder) {
+// writeHops writes the table, and reports whether it has everything. The match is too
+// long for it, and stands before it.
+func (r *UserReport) writeHops(s *strings.Builder) (whole bool) {
 	var unread []Hop
 	table := tabwriter.NewWriter(s, 0, 0, 2, ' ', 0)
 	rows := 0
@@ -77,10 +81,13 @@ func (r *UserReport) writeHops(s *strings.Builder) {
 			if h.Believed != "" {
 				fmt.Fprintf(s, "    the bridge believes: %s\n", h.Believed)
 			}
+			if len(r.Hops) > 1 {
+				s.WriteString("\n")
+			}
 			continue
 		}
 		if rows == 0 {
-			fmt.Fprintln(table, "\n  HOP\tNOW\tTHE BRIDGE BELIEVES\tWANTED")
+			fmt.Fprintln(table, "  HOP\tNOW\tTHE BRIDGE BELIEVES\tWANTED")
 		}
 		rows++
 		believed := cmp.Or(h.Believed, "-")
@@ -93,9 +100,13 @@ func (r *UserReport) writeHops(s *strings.Builder) {
 		fmt.Fprintf(table, "%s %s\t%s\t%s\t%s\n", mark, h.Name, cmp.Or(now, "-"), believed, cmp.Or(h.Wanted, "-"))
 	}
 	_ = table.Flush() // A strings.Builder takes everything.
-	for _, h := range unread {
-		fmt.Fprintf(s, "  %s could not be read: %s\n", h.Name, h.Error)
+	if len(unread) > 0 {
+		s.WriteString("\nWhat could not be read\n")
 	}
+	for _, h := range unread {
+		fmt.Fprintf(s, "  %s: %s\n", h.Name, h.Error)
+	}
+	return len(unread) == 0
 }
 
 // WriteText writes the report for a person to read: what the bridge did, and the user
@@ -110,7 +121,8 @@ func (r *ResetReport) WriteText(w io.Writer) error {
 		s.WriteString("\n")
 		r.After.writeTo(&s)
 	}
-	return writePlain(w, s.String())
+	_, err := io.WriteString(w, plain(s.String()))
+	return err
 }
 
 // maxLines is how many people the text form of a list names; the JSON form names all.
@@ -147,7 +159,8 @@ func (r *SyncReport) WriteText(w io.Writer) error {
 			fmt.Fprintf(&s, "  %s: %s\n", p.Email, p.Reason)
 		}
 	}
-	return writePlain(w, s.String())
+	_, err := io.WriteString(w, plain(s.String()))
+	return err
 }
 
 func ofBridge(name string) string {
@@ -155,16 +168,4 @@ func ofBridge(name string) string {
 		return ""
 	}
 	return ", bridge " + name
-}
-
-// writePlain writes a text without what a terminal would obey: an answer of a service
-// is among it.
-func writePlain(w io.Writer, text string) error {
-	_, err := io.WriteString(w, strings.Map(func(c rune) rune {
-		if c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Cf, c)) {
-			return -1
-		}
-		return c
-	}, text))
-	return err
 }
