@@ -57,13 +57,8 @@ func (c *UserCheck) ResetPhone(ctx context.Context, email string) (*ResetReport,
 			return nil, err
 		}
 	}
-	report := clean(c.redact, &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Name: c.opts.Name, Email: email, Reset: reset})
-	for _, state := range []*presencebridge.PhoneState{&report.Reset.Before, &report.Reset.After} {
-		cut(&state.Endpoints)
-	}
-	cut(&report.Reset.User.Endpoints)
-	cut(&report.Reset.User.Groups)
-	shorten(report.Reset.Writes, report.Reset.Failures)
+	report := clean(c.redact, &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Name: c.opts.Name, Email: email})
+	report.Reset = cleanReset(c.redact, reset)
 	if err != nil {
 		return report, err
 	}

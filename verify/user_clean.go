@@ -9,20 +9,33 @@ import (
 	"github.com/presencebridge/presencebridge"
 )
 
-// cleanReport returns the report as it may leave the process.
+// cleanReport returns the report as it may leave the process. What it was made of is
+// left alone.
 func cleanReport(redact *redactor, report *UserReport) *UserReport {
-	report = clean(redact, report)
-	if report.User != nil {
-		cut(&report.User.Endpoints)
-		cut(&report.User.Groups)
-	}
-	if e := report.Explanation; e != nil {
+	if report.Explanation != nil {
+		e := *report.Explanation
 		cut(&e.User.Endpoints)
 		cut(&e.User.Groups)
 		cut(&e.Endpoints)
+		report.Explanation, report.User = &e, &e.User
+	}
+	report = clean(redact, report)
+	if e := report.Explanation; e != nil {
 		shorten(e.Writes, e.Failures)
 	}
 	return report
+}
+
+// cleanReset is cleanReport for what a reset did.
+func cleanReset(redact *redactor, reset presencebridge.PhoneReset) presencebridge.PhoneReset {
+	for _, state := range []*presencebridge.PhoneState{&reset.Before, &reset.After} {
+		cut(&state.Endpoints)
+	}
+	cut(&reset.User.Endpoints)
+	cut(&reset.User.Groups)
+	reset = clean(redact, reset)
+	shorten(reset.Writes, reset.Failures)
+	return reset
 }
 
 // cut leaves the first entries of a list.

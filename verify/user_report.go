@@ -15,7 +15,6 @@ func (c *UserCheck) report(r *reading, parting *Parting) *UserReport {
 	report := &UserReport{Kind: UserReportKind, Version: UserReportVersion, Name: c.opts.Name, At: r.at, Email: r.asked, Parting: parting}
 	report.Hops = append(report.Hops, r.matchHop())
 	if e := r.explanation; e != nil {
-		report.User = &e.User
 		report.AccountDirection, report.UserDirection = e.AccountDirection.String(), e.UserDirection.String()
 		report.Explanation = e
 		report.Hops = append(report.Hops, r.telephoneHop(), r.sessionHop(), r.teamsHop())
