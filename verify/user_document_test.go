@@ -265,6 +265,16 @@ func TestAUserReportIsAboutOnePerson(t *testing.T) {
 	}
 }
 
+func TestNothingThatATerminalObeysIsInAReport(t *testing.T) {
+	d := newDesk()
+	d.lines, d.linesErr = nil, errors.New("\x1b[31mhunter2\x00hunter2\u202e and\nmore")
+	report, err := d.check(t, &UserOptions{Settle: -1, Secrets: []presence.Secret{presence.NewSecret("hunter2hunter2")}}).Check(t.Context(), "ada@example.com")
+	require.NoError(t, err)
+	assert.Equal(t, "[31m[removed] and more", report.Hop(HopTelephone).Error, "a secret is recognized without what was put between its letters")
+	report.Name = "\x1b]0;acme\a"
+	assert.Contains(t, string(textOf(t, report)), "bridge ]0;acme at", "a report that came from elsewhere is no better")
+}
+
 // FuzzNoReportHoldsASecret puts a secret into whatever a source says.
 func FuzzNoReportHoldsASecret(f *testing.F) {
 	const secret = "hunter2~correct-horse."

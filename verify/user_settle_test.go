@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,9 +195,10 @@ func TestHopsThatFollowFromOneAnotherPartNowhereAndOneFaultIsNamed(t *testing.T)
 		if d.presence.Availability.Family() != e.Session.Availability.Family() {
 			faults[HopTeams] = func() { d.presence.OutOfOffice = !d.presence.OutOfOffice }
 		}
-		if e.WantedEffect == "set" {
+		switch e.WantedEffect {
+		case "set":
 			faults[HopSession] = func() { e.SessionState, e.Session = presencebridge.SessionNone, presence.Session{} }
-		} else if e.WantedEffect == "clear" {
+		case "clear":
 			faults[HopSession] = func() {
 				e.SessionState, e.Session = presencebridge.SessionOpen, presence.Session{Availability: presence.Away, Activity: presence.ActivityAway}
 			}
@@ -224,6 +224,6 @@ func TestHopsThatFollowFromOneAnotherPartNowhereAndOneFaultIsNamed(t *testing.T)
 		require.NoError(t, err)
 		require.NotNil(t, report.Parting, names[first])
 		require.Equal(t, names[first], report.Parting.Hop, report.Parting.Sentence)
-		require.False(t, strings.Contains(report.Parting.Sentence, ".."), report.Parting.Sentence)
+		require.NotContains(t, report.Parting.Sentence, "..")
 	})
 }
