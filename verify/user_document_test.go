@@ -40,8 +40,8 @@ func again[T any](t *testing.T, report *T) []byte {
 	return append(document, '\n')
 }
 
-// refused is Ada in a call whose session Microsoft Graph refuses, with two telephones.
-func refused() *desk {
+// turnedDown is Ada in a call whose session Microsoft Graph refuses, with two telephones.
+func turnedDown() *desk {
 	d := newDesk()
 	d.call()
 	e := d.explanation
@@ -66,7 +66,7 @@ func refused() *desk {
 func TestUserReportsAsTextAndJSON(t *testing.T) {
 	for name, prepare := range map[string]func() *desk{
 		"user_call":    func() *desk { d := newDesk(); d.call(); return d },
-		"user_refused": refused,
+		"user_refused": turnedDown,
 		"user_unread": func() *desk {
 			d := newDesk()
 			d.lines, d.linesErr = nil, fmt.Errorf("cloudlink: read line: the answer is <html>: %w", presence.ErrUnavailable)
@@ -90,12 +90,12 @@ func TestUserReportsAsTextAndJSON(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				report, err := prepare().check(t, &UserOptions{Name: "acme"}).Check(t.Context(), "ada@example.com")
 				require.NoError(t, err)
-				golden(t, name+".txt", textOf(t, report))
+				golden(t, "testdata/"+name+".txt", string(textOf(t, report)))
 				document := again(t, report)
 				copied, err := report.Copy()
 				require.NoError(t, err)
 				assert.JSONEq(t, string(document), string(copied))
-				golden(t, name+".json", copied)
+				golden(t, "testdata/"+name+".json", string(copied))
 			})
 		})
 	}
@@ -115,8 +115,8 @@ func TestResetReportsAsTextAndJSON(t *testing.T) {
 		report, err := d.check(t, &UserOptions{Name: "acme"}).ResetPhone(t.Context(), "ada.lovelace@example.com")
 		require.NoError(t, err)
 		assert.Equal(t, ExitPassed, report.ExitCode())
-		golden(t, "user_reset.txt", textOf(t, report))
-		golden(t, "user_reset.json", again(t, report))
+		golden(t, "testdata/user_reset.txt", string(textOf(t, report)))
+		golden(t, "testdata/user_reset.json", string(again(t, report)))
 
 		d.reset.Failures = []presencebridge.Failure{{Connection: "teams-write", Error: "graph: 503"}}
 		report, err = d.check(t, nil).ResetPhone(t.Context(), "ada@example.com")
@@ -163,8 +163,8 @@ func TestSyncReportsAsTextAndJSON(t *testing.T) {
 		require.Len(t, told, 2)
 		assert.Equal(t, half, told[0])
 		assert.NotContains(t, fmt.Sprint(told), "hunter2", "progress leaves the process too")
-		golden(t, "user_sync.txt", textOf(t, report))
-		golden(t, "user_sync.json", again(t, report))
+		golden(t, "testdata/user_sync.txt", string(textOf(t, report)))
+		golden(t, "testdata/user_sync.json", string(again(t, report)))
 
 		d.syncErr = context.Canceled
 		report, err = d.check(t, nil).SyncAll(t.Context(), nil)

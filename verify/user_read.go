@@ -141,40 +141,10 @@ func (c *UserCheck) readInside(ctx context.Context, reads *sync.WaitGroup, r *re
 // ask reads one hop in a goroutine of its own.
 func ask[T any](ctx context.Context, c *UserCheck, reads *sync.WaitGroup, to *answer[T], read func(context.Context) (T, error)) {
 	to.asked = true
-	reads.Go(func() { to.value, to.err = bounded(ctx, c.opts.Timeout, read) })
-}
-
-// bounded reads, and goes on without an answer soon after its time is over: some
-// implementation of a source may not obey its context. A panic is an error.
-func bounded[T any](ctx context.Context, bound time.Duration, read func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	answers := make(chan answer[T], 1)
-	go func() {
-		var a answer[T]
-		defer func() {
-			if v := recover(); v != nil {
-				a.err = errors.New("the reading broke off: " + secret.PanicText(v))
-			}
-			answers <- a
-		}()
-		a.value, a.err = read(ctx)
-	}()
-	select {
-	case a := <-answers:
-		return a.value, inTime(a.err, bound)
-	case <-ctx.Done():
-	}
-	// It may have obeyed, and said what it was waiting for.
-	grace := time.NewTimer(time.Second)
-	defer grace.Stop()
-	select {
-	case a := <-answers:
-		return a.value, inTime(a.err, bound)
-	case <-grace.C:
-		var none T
-		return none, inTime(ctx.Err(), bound)
-	}
+	reads.Go(func() {
+		to.value, to.err = bounded(ctx, c.opts.Timeout, read)
+		to.err = inTime(to.err, c.opts.Timeout)
+	})
 }
 
 // inTime says in plain words that a time is over.

@@ -133,8 +133,8 @@ func (r *reading) sessionHop() Hop {
 		h.Wanted = ""
 	}
 	h.has("rule", e.SessionRule, "nothing is written because", e.TeamsSentence,
-		"renewed", since(r.at, e.SessionRenewedAt), "lapses", clock(e.SessionExpiresAt), "one of an earlier run lapses by", clock(e.EarlierSessionUntil),
-		"a reset is under way, asked for", since(r.at, e.ResetAt))
+		"renewed", earlier(r.at, e.SessionRenewedAt), "lapses", moment(e.SessionExpiresAt), "one of an earlier run lapses by", moment(e.EarlierSessionUntil),
+		"a reset is under way, asked for", earlier(r.at, e.ResetAt))
 	return h
 }
 
@@ -174,7 +174,7 @@ func (r *reading) cloudLinkHop() Hop {
 	}
 	p := r.presentity.value
 	h.Now = orElse(p.Status, "none")
-	h.has("reason", p.Reason, "changed", since(r.at, p.ModifiedOn))
+	h.has("reason", p.Reason, "changed", earlier(r.at, p.ModifiedOn))
 	return h
 }
 
@@ -228,21 +228,13 @@ func (r *UserReport) Copy() ([]byte, error) {
 
 // before says how long before now a time was.
 func before(now, t time.Time) string {
-	return orElse(since(now, t), "never")
+	return orElse(earlier(now, t), "never")
 }
 
-// since says how long before now a time was; empty for no time.
-func since(now, t time.Time) string {
+// earlier says how long before now a time was; empty for no time.
+func earlier(now, t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return now.Sub(t).Round(time.Second).String() + " ago"
-}
-
-// clock is a time as reports write it; empty for no time.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
 }

@@ -20,7 +20,7 @@ func (r *UserReport) WriteText(w io.Writer) error {
 }
 
 func (r *UserReport) writeTo(s *strings.Builder) {
-	fmt.Fprintf(s, "User check of %s%s at %s\n", r.Email, ofBridge(r.Name), clock(r.At))
+	fmt.Fprintf(s, "User check of %s%s at %s\n", r.Email, ofBridge(r.Name), moment(r.At))
 	if r.User == nil {
 		s.WriteString("The bridge does not keep this person in step.\n")
 	} else {
@@ -113,7 +113,7 @@ func (r *UserReport) writeHops(s *strings.Builder) (whole bool) {
 // check made after it. It returns the error of w.
 func (r *ResetReport) WriteText(w io.Writer) error {
 	var s strings.Builder
-	fmt.Fprintf(&s, "Phone state reset of %s%s at %s\n", r.Email, ofBridge(r.Name), clock(r.Reset.At))
+	fmt.Fprintf(&s, "Phone state reset of %s%s at %s\n", r.Email, ofBridge(r.Name), moment(r.Reset.At))
 	for line := range strings.Lines(r.Reset.String()) {
 		s.WriteString("  " + line)
 	}
@@ -132,7 +132,7 @@ const maxLines = 50
 // left as they are or failed, at most 50 of each. It returns the error of w.
 func (r *SyncReport) WriteText(w io.Writer) error {
 	var s strings.Builder
-	fmt.Fprintf(&s, "Synchronization of all people%s at %s, %s long\n", ofBridge(r.Name), clock(r.StartedAt), r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond))
+	fmt.Fprintf(&s, "Synchronization of all people%s at %s, %s long\n", ofBridge(r.Name), moment(r.StartedAt), r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond))
 	fmt.Fprintf(&s, "  %d of %d people read: %d changed, %d already right, %d left as they are, %d failed; %d not concerned\n",
 		r.Read, r.Total, r.Changed, r.AlreadyRight, len(r.Blocked), len(r.Failed), r.Skipped)
 	switch {
