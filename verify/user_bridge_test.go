@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -49,9 +50,14 @@ func newOffice() *office {
 // open runs a bridge over the office, and returns the user check once no session of an
 // earlier run can be left.
 func (o *office) open(t *testing.T) *UserCheck {
-	b, err := presencebridge.New(presencebridge.Sides{Directory: o, Teams: o, Phones: o, Statuses: o}, &presencebridge.Options{
-		Direction: presencebridge.Bidirectional, ReconcileInterval: time.Hour, UnwatchedInterval: time.Hour,
-	})
+	c := o.start(t, presencebridge.Options{})
+	time.Sleep(11 * time.Minute)
+	return c
+}
+
+func (o *office) start(t *testing.T, opts presencebridge.Options) *UserCheck {
+	opts.Direction, opts.ReconcileInterval, opts.UnwatchedInterval = presencebridge.Bidirectional, time.Hour, time.Hour
+	b, err := presencebridge.New(presencebridge.Sides{Directory: o, Teams: o, Phones: o, Statuses: o}, &opts)
 	require.NoError(t, err)
 	o.bridge = b
 	ctx, cancel := context.WithCancel(t.Context())
@@ -61,7 +67,6 @@ func (o *office) open(t *testing.T) *UserCheck {
 		cancel()
 		assert.NoError(t, <-done)
 	})
-	time.Sleep(11 * time.Minute)
 	c, err := NewUserCheck(UserSources{Bridge: b, Accounts: o, Phones: o, People: officePeople{o}, Statuses: o}, nil)
 	require.NoError(t, err)
 	return c
@@ -271,6 +276,46 @@ func TestTheUserCheckBesideARealBridge(t *testing.T) {
 				require.NoError(t, err)
 				assert.Nil(t, report.Parting)
 				assert.Equal(t, "ada@example.com", report.Email)
+			})
+		})
+	}
+}
+
+func TestBridgesThatHoldBackOnPurposePartNowhere(t *testing.T) {
+	inCall := presence.Line{Endpoint: "2001", State: presence.LineConnected}
+	away := presence.Presence{Availability: presence.Away, Activity: presence.ActivityAway}
+	for _, test := range []struct {
+		name    string
+		opts    presencebridge.Options
+		prepare func(*office)
+		then    func(*office)
+		note    string
+	}{
+		{"dry run", presencebridge.Options{DryRun: true}, func(o *office) { o.lines[ada], o.clients[ada] = inCall, away }, nil, "This is a dry run"},
+		{"a person who is one-way", presencebridge.Options{DirectionOf: func(presence.User) presencebridge.Direction { return presencebridge.OneWay }}, func(o *office) { o.lines[ada] = inCall },
+			func(o *office) { o.clients[ada] = away }, "The direction of this person is one-way"},
+		{"a person who is off", presencebridge.Options{DirectionOf: func(presence.User) presencebridge.Direction { return presencebridge.Off }}, func(*office) {},
+			func(o *office) { o.lines[ada], o.clients[ada] = inCall, away }, "The direction of this person is off"},
+		{"a start within a call that an earlier run has shown", presencebridge.Options{}, func(o *office) {
+			o.lines[ada], o.sessions[ada], o.lapse[ada] = inCall, presence.Session{Availability: presence.Busy, Activity: presence.ActivityInACall}, time.Now().Add(10*time.Minute)
+		}, nil, "MiCollab keeps what the person showed before"},
+		{"a start after a call that an earlier run has shown", presencebridge.Options{}, func(o *office) {
+			o.sessions[ada], o.lapse[ada] = presence.Session{Availability: presence.Busy, Activity: presence.ActivityInACall}, time.Now().Add(10*time.Minute)
+		}, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOffice()
+				test.prepare(o)
+				c := o.start(t, test.opts)
+				time.Sleep(time.Minute)
+				if test.then != nil {
+					o.change(func() { test.then(o) })
+				}
+				report, err := c.Check(t.Context(), "ada@example.com")
+				require.NoError(t, err)
+				require.Nil(t, report.Parting, "%+v", report.Parting)
+				assert.Contains(t, strings.Join(report.Notes, "\n"), test.note)
 			})
 		})
 	}

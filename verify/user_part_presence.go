@@ -92,7 +92,8 @@ func (r *reading) partMiCollab() (*Parting, bool) {
 		return unreadable(HopMiCollab, "MiCollab's status", r.status.err, MiCollabAdministrator), true
 	}
 	switch {
-	case e.StatusBlock == presencebridge.BlockDryRun:
+	case e.StatusBlock == presencebridge.BlockDryRun, e.TeamsBlock == presencebridge.BlockDryRun:
+		// A dry run writes to neither.
 		return nil, false
 	case e.Wanted != "" && !sameStatus(shown, e.Wanted):
 		return r.partStatus(shown), true
