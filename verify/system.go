@@ -50,8 +50,9 @@ type SystemSettings struct {
 	// TenantID and ClientID name the application.
 	TenantID, ClientID string
 	// Secret is the client secret with which the bridge signs in, and
-	// SecretDescription the name of the integration, which the descriptions of its
-	// client secrets contain. A zero Secret: it signs in by a certificate.
+	// SecretDescription its description in Entra, which tells it from others that
+	// begin alike: the name of the integration, as a rule. A zero Secret: the bridge
+	// signs in by a certificate.
 	Secret            presence.Secret
 	SecretDescription string
 	// RedirectURI is where the sign-ins of the monitors lead back to.
