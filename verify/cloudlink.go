@@ -41,11 +41,11 @@ func checkCloudLinkReachable(_ context.Context, f *facts, _ string) Outcome {
 	case cloudLinkThrottled(err):
 		return passed(region, Evidence{"answer", "CloudLink asks for fewer requests"})
 	case errors.Is(err, cloudlink.ErrNoSuchRoute), errors.Is(err, cloudlink.ErrUnexpectedAnswer):
-		return failed("What answers at CloudLink's address is not CloudLink's API.", asSentence(remedy(err)), region, ofError(err))
+		return failed("What answers at CloudLink's address is not CloudLink's API.", instruction(err), region, ofError(err))
 	case !errors.Is(err, presence.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
 		return passed(region)
 	case errors.As(err, &answer) && answer.StatusCode != 0:
-		return failed(fmt.Sprintf("CloudLink answers with %d %s.", answer.StatusCode, http.StatusText(answer.StatusCode)), asSentence(remedy(err)), region, ofError(err))
+		return failed(fmt.Sprintf("CloudLink answers with %d %s.", answer.StatusCode, http.StatusText(answer.StatusCode)), instruction(err), region, ofError(err))
 	default:
 		return failed("CloudLink does not answer.", "", region, ofError(err))
 	}
@@ -61,11 +61,11 @@ func checkCloudLinkCredentials(_ context.Context, f *facts, _ string) Outcome {
 	case errors.Is(err, cloudlink.ErrGrantRefused):
 		return failed("CloudLink's token service does not accept the credentials.", "", ofError(err))
 	case errors.Is(err, presence.ErrUnauthorized):
-		return failed("CloudLink does not accept the token of the credentials.", asSentence(remedy(err)), ofError(err))
+		return failed("CloudLink does not accept the token of the credentials.", instruction(err), ofError(err))
 	case errors.Is(err, presence.ErrForbidden):
-		return failed("CloudLink does not let the credentials ask whose they are.", asSentence(remedy(err)), ofError(err))
+		return failed("CloudLink does not let the credentials ask whose they are.", instruction(err), ofError(err))
 	default:
-		return failed("Whether the credentials are accepted cannot be told, because the question fails.", cmp.Or(asSentence(remedy(err)), "Look at the error."), ofError(err)).by(Operator)
+		return failed("Whether the credentials are accepted cannot be told, because the question fails.", cmp.Or(instruction(err), "Look at the error."), ofError(err)).by(Operator)
 	}
 }
 
@@ -99,7 +99,7 @@ func checkCloudLinkAccount(_ context.Context, f *facts, _ string) Outcome {
 	case errors.Is(err, presence.ErrForbidden), errors.Is(err, presence.ErrUnauthorized):
 		return failed(fmt.Sprintf("The credentials may not read account %s.", configured), "", evidence...)
 	case err != nil:
-		return failed(fmt.Sprintf("Account %s cannot be read.", configured), cmp.Or(asSentence(remedy(err)), "Look at the error."), evidence...)
+		return failed(fmt.Sprintf("Account %s cannot be read.", configured), cmp.Or(instruction(err), "Look at the error."), evidence...)
 	case configured == "":
 		return warned("Nobody has told which account is the configured one.", "Enter the Account ID of Mitel Administration in the configuration.", evidence...)
 	case !shortNumber(configured) && !strings.EqualFold(configured, account.ID):

@@ -88,10 +88,10 @@ func checkCloudLinkSubscriptions(_ context.Context, f *facts, _ string) Outcome 
 		return failed("The watcher does not subscribe to the notifications of "+strings.Join(lacking, " and ")+", which a bridge of this direction needs.",
 			"Leave WatcherOptions.PhonesOnly off while the bridge is bidirectional.", evidence...)
 	case len(missing) > 0:
-		return failed("There is no subscription to the notifications of "+strings.Join(missing, " and ")+".", asSentence(remedy(w.LastError)), evidence...)
+		return failed("There is no subscription to the notifications of "+strings.Join(missing, " and ")+".", instruction(w.LastError), evidence...)
 	case w.State == cloudlink.WatcherFailing:
 		return warned(fmt.Sprintf("Whether the subscriptions are still there cannot be told: the last %s at them failed, %s.", looks(w.Failures), lastLook(f, w)),
-			asSentence(remedy(w.LastError)), evidence...)
+			instruction(w.LastError), evidence...)
 	case len(unseen) > 0:
 		return warned("CloudLink's list does not show the subscription to the notifications of "+strings.Join(unseen, " and ")+" that was made.", "Run the check again in ten minutes: the watcher makes another one.", evidence...)
 	case !w.NextAction.IsZero() && f.startedAt.Sub(w.NextAction) > lookOverdue:

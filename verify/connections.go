@@ -83,7 +83,11 @@ func connected(f *facts, h presencebridge.Health) Outcome {
 			return failed(fmt.Sprintf("A directory lists nobody%s, and the bridge goes on with the %d users that it knows: %v.", since, len(f.roster.Users), h.Err),
 				"If people are gone on purpose, wait: the bridge believes it when the directory keeps saying so. Otherwise look at the role of the CloudLink credentials and at the permission User.Read.All.")
 		}
-		return failed(fmt.Sprintf("The bridge cannot %s%s: %s.", doing(h.Connection), since, cmp.Or(h.Error, "it does not say why")), remedy(h.Err))
+		why := cmp.Or(h.Error, "it does not say why")
+		if h.Err != nil {
+			why = reason(h.Err)
+		}
+		return failed(fmt.Sprintf("The bridge cannot %s%s: %s.", doing(h.Connection), since, why), instruction(h.Err))
 	case presencebridge.StateThrottled:
 		until := ""
 		if h.PausedUntil.After(f.startedAt) {

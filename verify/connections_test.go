@@ -26,7 +26,8 @@ func (p *plant) connection(name string) *presencebridge.Health {
 // advisedError says what to do.
 type advisedError struct{ error }
 
-func (advisedError) Remedy() string { return "Do what the error says." }
+func (e advisedError) Error() string { return e.error.Error() + ": " + e.Remedy() }
+func (advisedError) Remedy() string  { return "do what the error says" }
 
 func TestConnections(t *testing.T) {
 	failing := func(name string, err error) func(*plant) {

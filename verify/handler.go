@@ -46,8 +46,8 @@ var (
 // HandlerOptions are the settings of a [Handler]. The zero value of every field is
 // its default.
 type HandlerOptions struct {
-	// Logger takes who asks for what changes something, and what breaks. Default:
-	// discards.
+	// Logger takes what is asked for that changes something, and what breaks; who asks
+	// is known to the embedding service alone. Default: discards.
 	Logger *slog.Logger
 	// LineTimeout is how long a client may take to accept a line of a stream. One
 	// that stops reading would otherwise keep everybody else from a run. Default: 30

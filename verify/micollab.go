@@ -15,15 +15,15 @@ import (
 )
 
 // miCollabCondition judges one condition of [micollab.Server.Ready], of which it
-// names one or more sentinels. what tells the fact in a
-// sentence, and show in a report.
+// names one or more sentinels. what tells the fact in a sentence, and show in a
+// report.
 func miCollabCondition(f *facts, what string, show func(micollab.Server) string, sentinels ...error) Outcome {
 	m, err := f.miCollab()
 	if err != nil {
 		return untold(err, what, "MiCollab")
 	}
 	evidence := []Evidence{{"value", show(m.Server)}, {"source", m.Source}}
-	for _, condition := range unmetConditions(m.Ready()) {
+	for _, condition := range conditions(m.Ready()) {
 		for _, sentinel := range sentinels {
 			if !errors.Is(condition, sentinel) {
 				continue
@@ -37,22 +37,6 @@ func miCollabCondition(f *facts, what string, show func(micollab.Server) string,
 		}
 	}
 	return passed(evidence...).on(toldBy(m.Source))
-}
-
-// unmetConditions returns what Ready found, each by itself.
-func unmetConditions(err error) []*micollab.ConditionError {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return nil
-	}
-	var all []*micollab.ConditionError
-	for _, one := range joined.Unwrap() {
-		var condition *micollab.ConditionError
-		if errors.As(one, &condition) {
-			all = append(all, condition)
-		}
-	}
-	return all
 }
 
 func setOrNot(set bool, yes, no string) string {

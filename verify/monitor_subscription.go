@@ -31,7 +31,7 @@ func checkMonitorWorking(ctx context.Context, f *facts, name string) Outcome {
 		if o, bad := m.trouble(CodeMonitorWorking); bad {
 			o.Evidence = append(o.Evidence, evidence...)
 			if o.Remedy == "" {
-				o.Remedy = asSentence(remedy(s.Err))
+				o.Remedy = instruction(s.Err)
 			}
 			return o
 		}
@@ -84,7 +84,7 @@ func subscriptionHere(f *facts, m *monitorSeen) Outcome {
 			append(evidence, lost...)...)
 	case s.SubscriptionID == "" && s.Failures > 0 && f.startedAt.Sub(s.FailingSince) >= subscriptionGrace:
 		return failed(fmt.Sprintf("The monitor %s has no subscription, and creating one fails since %s.", m.PrincipalName, moment(s.FailingSince)),
-			asSentence(remedy(s.Err)), append(evidence, lost...)...)
+			instruction(s.Err), append(evidence, lost...)...)
 	case s.SubscriptionID == "":
 		return passed(append(evidence, Evidence{"state", "it is being created"})...)
 	case !s.ExpiresAt.After(f.startedAt):

@@ -16,7 +16,7 @@ func checkMonitorsStore(_ context.Context, f *facts, _ string) Outcome {
 		evidence = append(evidence, Evidence{"sealed with a former key", count(n, "monitor")})
 	}
 	if err := f.pool.Err; err != nil {
-		return failed("The store of the monitors could not be read or written when it was last used.", asSentence(remedy(err)), append(evidence, ofError(err))...)
+		return failed("The store of the monitors could not be read or written when it was last used.", instruction(err), append(evidence, ofError(err))...)
 	}
 	return passed(evidence...)
 }

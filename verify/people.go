@@ -226,15 +226,7 @@ func checkUsersLimited(_ context.Context, f *facts, _ string) Outcome {
 }
 
 func checkUsersWatched(_ context.Context, f *facts, _ string) Outcome {
-	byID := make(map[string]string, len(f.roster.Users))
-	for _, u := range f.roster.Users {
-		byID[u.TeamsID] = cmp.Or(u.Email, u.Name)
-	}
-	var list []string
-	for _, id := range f.sources.Bridge.Overflow() {
-		list = append(list, cmp.Or(byID[id], id))
-	}
-	slices.Sort(list)
+	list := f.people(f.sources.Bridge.Overflow())
 	number := Evidence{"not watched", strconv.Itoa(len(list))}
 	if len(list) == 0 {
 		return passed(number)

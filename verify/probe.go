@@ -108,7 +108,7 @@ func since(t time.Time) string { return time.Since(t).Round(100 * time.Milliseco
 
 // probeRemedy says what to do about a request of the probe that failed.
 func probeRemedy(err error) string {
-	if what := remedy(err); what != "" {
+	if what := instruction(err); what != "" {
 		return what
 	}
 	switch {

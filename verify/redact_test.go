@@ -28,6 +28,8 @@ func TestRedactorKeepsWhatPeopleNeed(t *testing.T) {
 		"https://login.microsoftonline.com/11111111-1111-4111-8111-111111111111/oauth2/v2.0/token",
 		"https://workflow.eu.api.mitel.io/2017-09-01/integrations/microsoft/sso",
 		"https://graph.microsoft.com/v1.0/users?$select=id,mail&$top=999",
+		"https://login.microsoftonline.com/11111111-1111-4111-8111-111111111111/v2.0/adminconsent?client_id=22222222-2222-4222-8222-222222222222&redirect_uri=https%3A%2F%2Fworkflow.eu.api.mitel.io%2F2017-09-01%2Fintegrations%2Fmicrosoft%2Fsso&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
+		"https://login.microsoftonline.com/11111111-1111-4111-8111-111111111111/v2.0/adminconsent?redirect_uri=https%3A%2F%2FPresenceBridge.Example-Company.com%2Fmonitors%2Fcallback",
 		"Presence.ReadWrite.All, Application.Read.All, CallRecord-PstnCalls.Read.All and Subscription.Read.All",
 		`{"error":{"code":"InvalidAuthenticationToken","message":"Access token has expired."}}`,
 		"oauth2: cannot fetch token: 401 Unauthorized",

@@ -138,6 +138,7 @@ func (r *Report) clone() *Report {
 	for i := range c.Results {
 		c.Results[i].Because = slices.Clone(c.Results[i].Because)
 		c.Results[i].Evidence = slices.Clone(c.Results[i].Evidence)
+		c.Results[i].Lacks = slices.Clone(c.Results[i].Lacks)
 	}
 	return &c
 }

@@ -341,7 +341,7 @@ func (r *run) take(to *Result, check *Check, o Outcome) {
 	to.Basis = cmp.Or(redact.text(o.Basis), check.Basis)
 	for _, e := range o.Evidence {
 		if e.Value != "" {
-			to.Evidence = append(to.Evidence, Evidence{e.Name, redact.text(e.Value)})
+			to.Evidence = append(to.Evidence, Evidence{redact.text(e.Name), redact.text(e.Value)})
 		}
 	}
 	for _, l := range o.Lacks {

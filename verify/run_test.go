@@ -437,14 +437,14 @@ func TestRunFollowsMonitorsThatComeAndGo(t *testing.T) {
 }
 
 func TestRunRedactsWhatChecksTell(t *testing.T) {
-	o := failed("Refused: "+testSecret+".", "Replace "+testSecret+".", Evidence{"answer", `{"password":"hunter2"}`}, Evidence{"empty", ""}, Evidence{"known", "extra-secret"}).on("asked with " + testSecret)
+	o := failed("Refused: "+testSecret+".", "Replace "+testSecret+".", Evidence{"answer", `{"password":"hunter2"}`}, Evidence{"empty", ""}, Evidence{"known", "extra-secret"}, Evidence{"of " + testSecret, "a name from elsewhere"}).on("asked with " + testSecret)
 	report, err := engine(t, newPlant(), &SystemOptions{Secrets: []presence.Secret{presence.NewSecret("extra-secret")}}, made("leaks", o)).Run(t.Context(), nil)
 	require.NoError(t, err)
 	result := report.Results[0]
 	assert.Equal(t, "Refused: [removed].", result.Sentence)
 	assert.Equal(t, "Replace [removed].", result.Remedy)
 	assert.Equal(t, "asked with [removed]", result.Basis)
-	assert.Equal(t, []Evidence{{"answer", `{"password":"[removed]"}`}, {"known", "[removed]"}}, result.Evidence)
+	assert.Equal(t, []Evidence{{"answer", `{"password":"[removed]"}`}, {"known", "[removed]"}, {"of [removed]", "a name from elsewhere"}}, result.Evidence)
 }
 
 func TestOnceAsksOnce(t *testing.T) {

@@ -36,7 +36,7 @@ var (
 // harmless are the parameters of queries whose values are shown.
 var harmless = map[string]bool{
 	"api-version": true, "$select": true, "$top": true, "$count": true, "$orderby": true, "$expand": true,
-	"response_type": true, "response_mode": true, "prompt": true, "scope": true, "client_id": true, "code_challenge_method": true,
+	"response_type": true, "response_mode": true, "prompt": true, "scope": true, "client_id": true, "redirect_uri": true, "code_challenge_method": true,
 }
 
 // notSecret are ends of names that speak of a secret and do not hold it.

@@ -79,8 +79,9 @@ type SystemOptions struct {
 	Parallel int
 	// Timeout bounds each check that has no bound of its own. Default: 20 seconds.
 	Timeout time.Duration
-	// SecretWarning is how long before the end of a client secret, or of a
-	// certificate, a check warns. Default: 30 days.
+	// SecretWarning is how long before the end of a client secret a check warns. Of
+	// the certificate of the notification URL it warns two weeks before the end, or,
+	// if that is less, with a third of its lifetime left. Default: 30 days.
 	SecretWarning time.Duration
 	// HeardWithin is how long a subscription may bring nothing until a check warns.
 	// A week covers a long weekend. Default: 7 days.

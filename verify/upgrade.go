@@ -3,7 +3,6 @@ package verify
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/presencebridge/presencebridge/micollab"
 	"github.com/presencebridge/presencebridge/monitor"
@@ -84,7 +83,7 @@ func Upgrade(s UpgradeState) []Lack {
 		unknown(LackRegistration, "knowledge of the application's registration", "Grant the application permission Application.Read.All, and run the check again: it tells then which permissions and redirect URI are lacking.", AzureAdministrator)
 	} else {
 		for _, p := range s.Permissions {
-			if p.Delegated && !slices.Contains(s.Registration.DelegatedPermissions, p.Name) {
+			if p.Delegated && !has(s.Registration.DelegatedPermissions, p.Name) {
 				what := "Add the permission (type Delegated) under API permissions of the application in Entra, and grant admin consent."
 				if !p.Required {
 					what += " It is recommended and not required."
@@ -96,7 +95,7 @@ func Upgrade(s UpgradeState) []Lack {
 	switch {
 	case s.RedirectURI == "":
 		lack(LackRedirectURI, "a redirect URI", "Enter the redirect URI in the configuration: Mitel's for the account's region, or the service's own.", Operator)
-	case s.Registration != nil && !slices.Contains(s.Registration.WebRedirectURIs, s.RedirectURI):
+	case s.Registration != nil && !registered(s.Registration.WebRedirectURIs, s.RedirectURI):
 		lack(LackRedirectURI, "the redirect URI "+s.RedirectURI+" in Entra", "Add the redirect URI under Authentication of the application in Entra, platform Web, to the letter.", AzureAdministrator)
 	}
 	if missing := monitor.MonitorsNeeded(s.Users, 0) - s.Monitors; missing > 0 {

@@ -73,6 +73,14 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// What the checks of the registration accept, an upgrade does not lack.
+func TestUpgradeComparesAsTheChecksDo(t *testing.T) {
+	s := complete()
+	s.Registration.DelegatedPermissions[1] = "presence.read.ALL"
+	s.RedirectURI, s.Registration.WebRedirectURIs = "http://localhost:5000/sign-in", []string{"http://localhost/sign-in"}
+	assert.Empty(t, Upgrade(s))
+}
+
 // Whoever follows what an upgrade lacks gets there: the monitors that it asks for
 // are enough, and one fewer is not.
 func TestUpgradeAsksForEnoughMonitors(t *testing.T) {

@@ -248,7 +248,7 @@ func (c *UserCheck) Check(ctx context.Context, email string) (*UserReport, error
 	// A change that is under way moves from hop to hop; two readings that agree on one
 	// are believed.
 	for range 2 {
-		if !passing || c.opts.Settle <= 0 || !settled(ctx, c.opts.Settle) {
+		if !passing || c.opts.Settle <= 0 || !pause(ctx, c.opts.Settle) {
 			break
 		}
 		before := parting.Hop
@@ -261,16 +261,4 @@ func (c *UserCheck) Check(ctx context.Context, email string) (*UserReport, error
 		return nil, context.Cause(ctx)
 	}
 	return c.report(r, parting), nil
-}
-
-// settled waits, and reports whether it has waited long enough.
-func settled(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -81,7 +81,7 @@ func cleanValue(redact *redactor, v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	switch v.Kind() {
 	case reflect.String:
-		out.SetString(redact.text(plain(v.String())))
+		out.SetString(redact.text(v.String()))
 	case reflect.Pointer:
 		if !v.IsNil() {
 			out.Set(reflect.New(v.Type().Elem()))

@@ -141,7 +141,7 @@ const untilSettled = "Wait until the state has settled. If it does not, look at 
 
 // unreadable says that a hop could not be read.
 func unreadable(hop HopName, what string, err error, by Administrator) *Parting {
-	return &Parting{hop, what + " cannot be read: " + errorText(err) + ".", orElse(remedy(err), makeSystemCheck), whose(err, by)}
+	return &Parting{hop, what + " cannot be read: " + errorText(err) + ".", orElse(instruction(err), makeSystemCheck), whose(err, by)}
 }
 
 // whose is who looks into an error: the administrator of the service if it answered,
@@ -159,7 +159,7 @@ func againBySelf(err error, by Administrator) (string, Administrator) {
 	if !errors.Is(err, presence.ErrUnauthorized) && !errors.Is(err, presence.ErrForbidden) {
 		by = Operator
 	}
-	return orElse(remedy(err), "The bridge makes it again by itself. If it goes on failing, make the system check."), by
+	return orElse(instruction(err), "The bridge makes it again by itself. If it goes on failing, make the system check."), by
 }
 
 // failureOf tells of the last error of a kind of request for the person, as a
