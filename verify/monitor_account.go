@@ -65,7 +65,7 @@ func checkMonitorAccount(ctx context.Context, f *facts, name string) Outcome {
 			return o
 		}
 		if m.AccountUnknown != "" || m.AccountEnabled == nil {
-			return unknownAccount(m, "exists")
+			return unknownAccount(m)
 		}
 		return passed(Evidence{"object id", m.AccountID}, Evidence{"asked", moment(m.CheckedAt)})
 	})(ctx, f, name)
@@ -74,13 +74,26 @@ func checkMonitorAccount(ctx context.Context, f *facts, name string) Outcome {
 // runAgain is what to do about what was not known yet.
 const runAgain = "Run the check again in a minute."
 
-// unknownAccount says that the directory does not tell something of the account.
-func unknownAccount(m *monitorSeen, what string) Outcome {
+// unknownAccount says that the directory does not tell whether the account exists.
+func unknownAccount(m *monitorSeen) Outcome {
 	if m.AccountUnknown == "" {
-		return warned(fmt.Sprintf("It is not known whether the account %s %s: Entra has not answered yet.", m.PrincipalName, what), runAgain).by(Operator)
+		return warned(fmt.Sprintf("It is not known whether the account %s exists: Entra has not answered yet.", m.PrincipalName), runAgain).by(Operator)
 	}
-	return warned(fmt.Sprintf("It is not known now whether the account %s %s.", m.PrincipalName, what),
+	return warned(fmt.Sprintf("It is not known now whether the account %s exists.", m.PrincipalName),
 		"Set right what the evidence says. The application needs the permission User.Read.All to read the account.", Evidence{"why", m.AccountUnknown})
+}
+
+// accountUnread is the outcome of what the directory tells of an account, where it
+// does not tell even whether there is one: the check of that warns. The others are
+// not skipped, so that the checks of the sign-in, which rest on them, are made.
+func accountUnread() Outcome {
+	return notApplicable("It is not known, because the account could not be read: see " + string(CodeMonitorAccount) + ".")
+}
+
+// neverSignedIn is the outcome of what only a sign-in tells, where nobody has signed
+// in yet: the check of the authorization fails.
+func neverSignedIn() Outcome {
+	return notApplicable("It is not known, because nobody has signed in as the monitor: see " + string(CodeMonitorAuthorized) + ".")
 }
 
 func checkMonitorEnabled(ctx context.Context, f *facts, name string) Outcome {
@@ -89,7 +102,7 @@ func checkMonitorEnabled(ctx context.Context, f *facts, name string) Outcome {
 			return o
 		}
 		if m.AccountEnabled == nil {
-			return unknownAccount(m, "is enabled")
+			return accountUnread()
 		}
 		return passed(Evidence{"asked", moment(m.CheckedAt)})
 	})(ctx, f, name)
@@ -101,7 +114,7 @@ func checkMonitorMail(ctx context.Context, f *facts, name string) Outcome {
 			return o
 		}
 		if m.AccountMail == nil {
-			return unknownAccount(m, "has a mail address")
+			return accountUnread()
 		}
 		return passed(Evidence{"asked", moment(m.CheckedAt)})
 	})(ctx, f, name)
@@ -112,11 +125,15 @@ func checkMonitorNotAdministrator(ctx context.Context, f *facts, name string) Ou
 		if o, bad := m.trouble(CodeMonitorNotAdministrator); bad {
 			return o
 		}
-		if m.GlobalAdministrator == nil {
+		switch {
+		case m.GlobalAdministrator != nil:
+			return passed()
+		case m.AuthorizedAt.IsZero():
+			return neverSignedIn()
+		default:
 			return warned(fmt.Sprintf("The token does not tell whether the account %s is a global administrator's.", m.PrincipalName),
 				"Look at the roles that are assigned to the account in Entra: Global Administrator must not be among them.")
 		}
-		return passed()
 	})(ctx, f, name)
 }
 
@@ -124,6 +141,9 @@ func checkMonitorSignIn(ctx context.Context, f *facts, name string) Outcome {
 	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
 		if o, bad := m.trouble(CodeMonitorSignIn); bad {
 			return o
+		}
+		if m.AuthorizedAt.IsZero() {
+			return neverSignedIn()
 		}
 		return passed()
 	})(ctx, f, name)
@@ -136,6 +156,9 @@ func checkMonitorConsent(ctx context.Context, f *facts, name string) Outcome {
 				o.Evidence = append(o.Evidence, Evidence{"to consent", f.settings.AdminConsentURL})
 			}
 			return o
+		}
+		if m.AuthorizedAt.IsZero() {
+			return neverSignedIn()
 		}
 		return passed()
 	})(ctx, f, name)
@@ -179,6 +202,9 @@ func checkMonitorRefreshToken(ctx context.Context, f *facts, name string) Outcom
 func checkMonitorPermissions(required bool) func(context.Context, *facts, string) Outcome {
 	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
 		granted := Evidence{"granted", strings.Join(m.Scopes, " ")}
+		if len(m.Scopes) == 0 && !required {
+			return notApplicable("It is not known, because the permissions of the token are not: see " + string(CodeMonitorPermissions) + ".")
+		}
 		if len(m.Scopes) == 0 {
 			return warned(fmt.Sprintf("It is not known which permissions the token of the monitor %s has: none were kept when it was authorized.", m.PrincipalName),
 				"Authorize the monitor again.").by(AzureAdministrator)

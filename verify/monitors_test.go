@@ -99,6 +99,28 @@ func TestEveryTroubleOfAMonitorFailsOneCheck(t *testing.T) {
 	}
 }
 
+// What only a sign-in tells has not passed while nobody has signed in, and is no
+// second failure either.
+func TestMonitorThatNobodyHasAuthorized(t *testing.T) {
+	p := newPlant()
+	m := &p.pool.Monitors[0]
+	m.AuthorizedAt, m.RefreshedAt, m.RefreshTokenExpiresAt, m.Scopes, m.GlobalAdministrator = time.Time{}, time.Time{}, time.Time{}, nil, nil
+	m.Troubles = []monitor.Trouble{{Kind: monitor.TroubleNeverAuthorized}}
+	c, err := NewSystemCheck(p.sources(), p.settings(), &SystemOptions{Resolver: p})
+	require.NoError(t, err)
+	report, err := c.Run(t.Context(), &RunOptions{Only: []Code{CodeMonitorRecommended, CodeMonitorRefreshToken, CodeMonitorNotAdministrator, CodeMonitorMail}})
+	require.NoError(t, err)
+	require.Equal(t, []string{name(CodeMonitorAuthorized, m.PrincipalName)}, resultNames(report.Troubles()))
+	for code, status := range map[Code]Status{
+		CodeMonitorMail: Passed, CodeMonitorNotAdministrator: NotApplicable, CodeMonitorSignIn: NotApplicable, CodeMonitorConsent: NotApplicable,
+		CodeMonitorRefreshToken: Skipped, CodeMonitorPermissions: Skipped, CodeMonitorRecommended: Skipped,
+	} {
+		r, ok := report.Result(code, m.PrincipalName)
+		require.True(t, ok)
+		assert.Equal(t, status, r.Status, code)
+	}
+}
+
 // Of several causes each fails its own check, and what Entra says is not mixed
 // with what there is to do.
 func TestSeveralTroublesOfAMonitor(t *testing.T) {
@@ -238,9 +260,9 @@ func TestMonitorAccountChecks(t *testing.T) {
 			[]Code{CodeMonitorSecretExpiry}, Warned, "not known when the client secret of the monitor", "Set right", AzureAdministrator, "{why none has the value}"},
 		{"account unknown", set(func(m *monitor.MonitorStatus) {
 			m.AccountUnknown, m.AccountEnabled, m.AccountMail = "the account could not be read: 403", nil, nil
-		}), nil, []Code{CodeMonitorAccount, CodeMonitorEnabled, CodeMonitorMail}, Warned, "not known now whether the account monitor1@example.com exists", "User.Read.All", AzureAdministrator, "403"},
+		}), nil, []Code{CodeMonitorAccount}, Warned, "not known now whether the account monitor1@example.com exists", "User.Read.All", AzureAdministrator, "403"},
 		{"account never read", set(func(m *monitor.MonitorStatus) { m.AccountEnabled, m.AccountMail = nil, nil }), nil,
-			[]Code{CodeMonitorAccount, CodeMonitorEnabled, CodeMonitorMail}, Warned, "has not answered yet", "Run the check again", Operator, ""},
+			[]Code{CodeMonitorAccount}, Warned, "has not answered yet", "Run the check again", Operator, ""},
 		{"administrator unknown", set(func(m *monitor.MonitorStatus) { m.GlobalAdministrator = nil }), nil,
 			[]Code{CodeMonitorNotAdministrator}, Warned, "The token does not tell", "Look at the roles", AzureAdministrator, ""},
 		{"token unused", set(func(m *monitor.MonitorStatus) {
@@ -258,7 +280,7 @@ func TestMonitorAccountChecks(t *testing.T) {
 		{"no refresh token", set(func(m *monitor.MonitorStatus) { m.RefreshedAt, m.RefreshTokenExpiresAt = time.Time{}, time.Time{} }), nil,
 			[]Code{CodeMonitorRefreshToken, CodeMonitorPermissions}, Warned, "", "", Operator, ""},
 		{"scopes unknown", set(func(m *monitor.MonitorStatus) { m.Scopes = nil }), nil,
-			[]Code{CodeMonitorPermissions, CodeMonitorRecommended}, Warned, "It is not known which permissions", "Authorize", AzureAdministrator, ""},
+			[]Code{CodeMonitorPermissions}, Warned, "It is not known which permissions", "Authorize", AzureAdministrator, ""},
 		{"profile taken away", func(p *plant, m *monitor.MonitorStatus) {
 			p.permissions = append(p.permissions, Permission{Name: "profile", Purpose: "learn who it is", Delegated: true, Required: true}, Permission{Name: "email", Purpose: "learn the address", Delegated: true})
 			m.Scopes, m.Missing, m.Unneeded = []string{"Presence.Read.All", "Subscription.Read.All"}, []string{"profile"}, []string{"email"}
