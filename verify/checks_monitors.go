@@ -43,13 +43,13 @@ func poolChecks() []Check {
 			Administrator: Operator, Basis: basisPool, applies: withMonitors, run: checkMonitorsStore,
 		},
 		{
-			Code: CodeMonitorsRunning, Area: AreaMonitors, Title: "The pool of monitors runs", DependsOn: on(CodeMonitorsStore), Severity: SeverityError,
-			Meaning:       "Whether this process keeps the presence monitors. A pool that does not run renews no subscription.",
+			Code: CodeMonitorsRunning, Area: AreaMonitors, Title: "The pool of monitors runs", DependsOn: on(CodeMonitorsStore, CodeMonitorsApplication), Severity: SeverityError,
+			Meaning:       "Whether this process keeps the presence monitors. A pool that does not run renews no subscription. It does not run for another application than that of its store.",
 			Remedy:        "Start the bridge. If it has ended with an error, that error says why.",
 			Administrator: Operator, Basis: basisPool, applies: withMonitors, run: checkMonitorsRunning,
 		},
 		{
-			Code: CodeMonitorsApplication, Area: AreaMonitors, Title: "The monitors belong to the configured application", DependsOn: on(CodeMonitorsStore), Severity: SeverityError,
+			Code: CodeMonitorsApplication, Area: AreaMonitors, Title: "The monitors belong to the configured application", DependsOn: on(CodeMonitorsStore, CodeEntraApplication), Severity: SeverityError,
 			Meaning:       "Whether the tenant and client id of the store are those of the configuration. With others, the monitors stop until each is renewed and authorized again.",
 			Remedy:        "Correct the tenant or client id in the configuration, or accept the change and renew each monitor with a client secret of the other application.",
 			Administrator: Operator, Basis: basisPool, applies: withMonitors, run: checkMonitorsApplication,
