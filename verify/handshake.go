@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +36,8 @@ type validation struct {
 	location    string
 	body        string
 	took        time.Duration
+	// connected: something took the connection, whether or not it answered.
+	connected bool
 }
 
 // validateURL sends a validation token to the notification URL as Microsoft Graph
@@ -53,6 +58,8 @@ func (c *SystemCheck) validateURL(ctx context.Context) (validation, error) {
 	u.RawQuery += "validationToken=" + url.QueryEscape(v.token)
 	ctx, cancel := context.WithTimeoutCause(ctx, validationBound, errNoAnswer)
 	defer cancel()
+	var connection atomic.Pointer[net.Conn] // the trace may outlive the request
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { connection.Store(&got.Conn) }})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), http.NoBody)
 	if err != nil {
 		return v, withoutURL(err)
@@ -60,12 +67,22 @@ func (c *SystemCheck) validateURL(ctx context.Context) (validation, error) {
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	began := time.Now()
 	answer, err := c.stranger().Do(request)
+	if c := connection.Load(); c != nil {
+		v.connected = true
+		if secured, ok := (*c).(*tls.Conn); ok {
+			state := secured.ConnectionState()
+			v.tls = &state
+		}
+	}
 	if err != nil {
 		v.took = time.Since(began)
 		return v, causeOf(ctx, err)
 	}
 	defer answer.Body.Close()
-	v.tls, v.status, v.contentType, v.location = answer.TLS, answer.StatusCode, answer.Header.Get("Content-Type"), answer.Header.Get("Location")
+	if answer.TLS != nil {
+		v.tls = answer.TLS
+	}
+	v.status, v.contentType, v.location = answer.StatusCode, answer.Header.Get("Content-Type"), answer.Header.Get("Location")
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxValidationAnswer))
 	v.body, v.took = string(body), time.Since(began)
 	if err != nil {
@@ -107,7 +124,11 @@ func checkNotificationHandshake(_ context.Context, f *facts, _ string) Outcome {
 		evidence = append(evidence, Evidence{"seen from outside", proof})
 	}
 	if err != nil {
-		return noHandshake(err, proof, evidence)
+		if v.connected {
+			// This network does lead there, so that it is no better for Microsoft Graph.
+			proof = ""
+		}
+		return noHandshake(err, v.connected, proof, evidence)
 	}
 	if sentence, what := v.wrong(); sentence != "" {
 		if v.status == http.StatusForbidden && proof != "" {
@@ -124,9 +145,12 @@ func checkNotificationHandshake(_ context.Context, f *facts, _ string) Outcome {
 }
 
 // noHandshake is the outcome where nothing answered.
-func noHandshake(err error, proof string, evidence []Evidence) Outcome {
+func noHandshake(err error, connected bool, proof string, evidence []Evidence) Outcome {
 	sentence, what := fmt.Sprintf("The notification URL cannot be reached from here: %v", err), "Make sure that the service, or the proxy in front of it, listens there, and that the firewall lets connections in."
-	if errors.Is(err, errNoAnswer) {
+	switch {
+	case connected && !errors.Is(err, errNoAnswer):
+		sentence, what = fmt.Sprintf("The notification URL takes the connection and does not answer: %v", err), "Look at the log of the service, and of the proxy in front of it."
+	case errors.Is(err, errNoAnswer):
 		sentence, what = fmt.Sprintf("The notification URL gave no answer within %v", validationBound), "Make sure that the service, or the proxy in front of it, answers there: Microsoft Graph waits no longer."
 	}
 	if proof == "" {

@@ -146,6 +146,36 @@ func TestNotificationHandshakeThatOnlyMicrosoftCanMake(t *testing.T) {
 	})
 }
 
+// What takes the connection and then says nothing can be reached from here, so that
+// Microsoft Graph gets no further either. The certificate was seen all the same.
+func TestNotificationHandshakeThatIsNotAnswered(t *testing.T) {
+	for _, test := range []struct {
+		name, sentence string
+		handler        http.HandlerFunc
+	}{
+		{"hangs", "gave no answer within 10s", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		{"hangs up", "takes the connection and does not answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutside(t)
+				certificate := o.trusted.issue(t, -day, 90*day, "bridge.example.com")
+				r := o.at(t, newPlant(), CodeNotificationHandshake, certificate, test.handler)
+				assert.Equal(t, Failed, r.Status)
+				assert.Contains(t, r.Sentence, test.sentence)
+				assert.NotEmpty(t, r.Remedy)
+				assert.Contains(t, evidenceOf(r, "seen from outside"), "Microsoft Graph notified monitor1@example.com")
+			})
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutside(t)
+				certificate := o.trusted.issue(t, -day, 90*day, "bridge.example.com")
+				r := o.at(t, newPlant(), CodeNotificationCertificate, certificate, test.handler)
+				assert.Equal(t, Passed, r.Status, r.Sentence)
+			})
+		})
+	}
+}
+
 // The checks of the certificate and of the handshake send one request together.
 func TestNotificationURLIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
