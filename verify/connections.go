@@ -126,6 +126,11 @@ func worst(outcomes []Outcome, evidence []Evidence) Outcome {
 	return result
 }
 
+// briefWindow is how long the window of a budget is at least for which it means
+// something that most of it is used up. The budget of a second is used up whenever
+// the bridge reads everybody, which then takes some seconds and no more.
+const briefWindow = 5 * time.Second
+
 func checkThrottling(_ context.Context, f *facts, _ string) Outcome {
 	var usage []presence.BudgetUsage
 	basis := "what the services ask for: the clients' counts were not given"
@@ -145,7 +150,7 @@ func checkThrottling(_ context.Context, f *facts, _ string) Outcome {
 		switch {
 		case u.PausedUntil.After(now):
 			sentences = append(sentences, fmt.Sprintf("The budget %q rests until %s, as its service asked.", u.Name, minute(u.PausedUntil)))
-		case u.Units > 0 && float64(u.Used) >= f.opts.UsageWarning*float64(u.Units):
+		case u.Window >= briefWindow && u.Units > 0 && float64(u.Used) >= f.opts.UsageWarning*float64(u.Units):
 			sentences = append(sentences, fmt.Sprintf("Of the budget %q, %d of %d units were used within %v.", u.Name, u.Used, u.Units, u.Window))
 		}
 	}
