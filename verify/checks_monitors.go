@@ -193,7 +193,7 @@ func subscriptionChecks() []Check {
 			run:     checkMonitorSubscription,
 		}),
 		check(Check{
-			Code: CodeMonitorSubscriptionUsers, Title: "The monitor's subscription covers its users", DependsOn: on(CodeMonitorSubscription),
+			Code: CodeMonitorSubscriptionUsers, Title: "The monitor's subscription covers its users", DependsOn: strictly(CodeMonitorSubscription),
 			Meaning: "Whether the subscription watches all users that are assigned to the monitor. After a change it takes seconds.",
 			Remedy:  "Run the check again in a minute. If it stays so, retry the monitor.",
 			run:     checkMonitorSubscriptionUsers,

@@ -228,8 +228,11 @@ func checkUsersLimited(_ context.Context, f *facts, _ string) Outcome {
 func checkUsersWatched(_ context.Context, f *facts, _ string) Outcome {
 	list := f.people(f.sources.Bridge.Overflow())
 	number := Evidence{"not watched", strconv.Itoa(len(list))}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0:
 		return passed(number)
+	case f.pool.Users == 0:
+		return notApplicable("Nobody has told the pool whom to watch: the check "+string(CodeMonitorsSufficient)+" says what to do.", number)
 	}
 	return warned(fmt.Sprintf("No subscription watches the Teams presence of %s: %s.", count(len(list), "user"), names(list)), "", number)
 }

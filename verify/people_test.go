@@ -92,6 +92,9 @@ func TestPeopleChecks(t *testing.T) {
 			p.overflow = []string{"id-cy", "id-ada", "id-gone"}
 		},
 			status: Warned, sentence: "No subscription watches the Teams presence of 3 users: ada@example.com, cy@example.com, id-gone."},
+		{name: "nobody has told the pool", code: CodeUsersWatched, cause: func(p *plant, _ *SystemOptions, _ *SystemSettings) {
+			p.overflow, p.pool.Users = []string{"id-ada", "id-bob", "id-cy"}, 0
+		}, status: NotApplicable, sentence: "the check monitors-sufficient says what to do"},
 		{name: "one-way", code: CodeUsersWatched, cause: oneWay(func(p *plant, _ *SystemOptions, _ *SystemSettings) { p.overflow = []string{"id-cy"} }),
 			status: NotApplicable, sentence: "not bidirectional"},
 	})
