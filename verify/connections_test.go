@@ -103,7 +103,9 @@ func TestThrottling(t *testing.T) {
 		{"headroom", func(*plant) {}, Passed, ""},
 		{"just below", func(p *plant) { p.usage[0].Used = 1199 }, Passed, ""},
 		{"used up", func(p *plant) { p.usage[0].Used = 1200 }, Warned, `Of the budget "presence", 1200 of 1500 units were used within 30s.`},
-		{"the budget of a second", func(p *plant) { p.usage[0] = presence.BudgetUsage{Name: "cloudlink", Used: 10, Units: 10, Window: time.Second} }, Passed, ""},
+		{"the budget of a second", func(p *plant) {
+			p.usage[0] = presence.BudgetUsage{Name: "cloudlink", Used: 10, Units: 10, Window: time.Second}
+		}, Passed, ""},
 		{"resting, and of a second", func(p *plant) {
 			p.usage[0] = presence.BudgetUsage{Name: "cloudlink", Units: 10, Window: time.Second, PausedUntil: time.Now().Add(time.Minute)}
 		}, Warned, `The budget "cloudlink" rests`},
