@@ -199,7 +199,7 @@ func subscriptionChecks() []Check {
 			run:     checkMonitorSubscriptionUsers,
 		}),
 		check(Check{
-			Code: CodeMonitorHeard, Title: "The monitor's subscription brings notifications", DependsOn: on(CodeMonitorSubscription), Severity: SeverityWarning,
+			Code: CodeMonitorHeard, Title: "The monitor's subscription brings notifications", DependsOn: strictly(CodeMonitorSubscription), Severity: SeverityWarning,
 			Meaning: "When a notification came last, and whether regular reading found changes that none has brought. A subscription can be alive and silent; the bridge replaces it then.",
 			Remedy:  "Change the presence of one of its users in Teams and run the check again. If nothing is heard, let Microsoft Graph reach the notification URL, and retry the monitor.",
 			run:     checkMonitorHeard,
