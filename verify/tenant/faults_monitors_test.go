@@ -137,21 +137,23 @@ func poolFaults() []fault {
 // nobodyToHearOf are the checks that do not apply where no monitor watches anybody.
 var nobodyToHearOf = []string{"monitor-heard[monitor1@example.com]", "monitor-heard[monitor2@example.com]"}
 
-// damage writes to the store something else for the record of the first monitor,
-// and returns what was there.
-func (s *system) damage() (restore func()) {
+// damage writes something else to the store for what is sealed in the record of the
+// first monitor.
+func (s *system) damage() {
 	s.Helper()
 	entries, err := s.store.List(s.Context(), "")
 	require.NoError(s, err)
 	for _, entry := range entries {
-		if bytes.Contains(entry.Value, []byte(first)) {
-			_, err := s.store.Put(s.Context(), entry.Key, bytes.Replace(entry.Value, []byte(`"sealed":"`), []byte(`"sealed":"AAAA`), 1), entry.Revision)
-			require.NoError(s, err)
-			return func() {}
+		if !bytes.Contains(entry.Value, []byte(first)) {
+			continue
 		}
+		damaged := bytes.Replace(entry.Value, []byte(`"sealed":"`), []byte(`"sealed":"AAAA`), 1)
+		require.NotEqual(s, entry.Value, damaged)
+		_, err := s.store.Put(s.Context(), entry.Key, damaged, entry.Revision)
+		require.NoError(s, err)
+		return
 	}
 	require.Fail(s, "there is no record of the monitor")
-	return nil
 }
 
 func monitorFaults() []fault {

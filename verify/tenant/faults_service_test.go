@@ -43,12 +43,12 @@ func notificationFaults() []fault {
 	}
 	return []fault{
 		fault{name: "without TLS", found: []string{"notification-url failed"}, sentence: "begins with http://"}.with(
-			configuredAtOnce(func(c *configuration) { c.notificationURL = "http://" + bridgeHost + graphPath })),
+			configured(func(c *configuration) { c.notificationURL = "http://" + bridgeHost + graphPath })),
 		fault{name: "an address inside", found: []string{"notification-address warning"}, sentence: "resolves to 192.168.1.9"}.with(
 			func(s *system) { s.names.set(bridgeHost, "192.168.1.9") },
 			func(s *system) { s.names.set(bridgeHost, "203.0.113.7") }),
 		fault{name: "an address inside, entered as such", found: []string{"notification-address failed"}, sentence: "the internet does not lead to"}.with(
-			configuredAtOnce(func(c *configuration) { c.notificationURL = "https://192.168.1.9" + graphPath })),
+			configured(func(c *configuration) { c.notificationURL = "https://192.168.1.9" + graphPath })),
 		fault{name: "of an unknown authority", found: []string{"notification-certificate failed"}, sentence: "not trusted here"}.with(
 			certified(func(s *system) (*authority, string, time.Duration) {
 				return newAuthority(s.T), bridgeHost, 60 * 24 * time.Hour
@@ -79,11 +79,6 @@ func notificationFaults() []fault {
 		fault{name: "not from here", found: []string{"notification-handshake warning"}, sentence: "cannot be reached from here", aside: []string{"notification-certificate"}}.with(
 			func(s *system) { s.hairpin.Store(true) }, func(s *system) { s.hairpin.Store(false) }),
 	}
-}
-
-// configuredAtOnce enters something in the configuration of the system check only.
-func configuredAtOnce(edit func(*configuration)) (broken, mended func(*system)) {
-	return configured(edit)
 }
 
 func serviceFaults() []fault {

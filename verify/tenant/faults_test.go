@@ -39,10 +39,11 @@ func faults() []fault {
 // Exactly the checks that are named do not pass, and what depends on them is
 // skipped for them. When the fault is gone, they pass again.
 func TestEachFaultIsFoundByItsOwnCheck(t *testing.T) {
-	skipped := make(map[verify.Code]bool)
+	skipped, made := make(map[verify.Code]bool), 0
 	for _, tt := range faults() {
 		t.Run(strings.Fields(tt.found[0])[0]+"/"+tt.name, func(t *testing.T) {
 			inSystem(t, tt.from, func(s *system) {
+				made++
 				tt.broken(s)
 				report := s.run()
 				s.found(report, &tt)
@@ -60,6 +61,9 @@ func TestEachFaultIsFoundByItsOwnCheck(t *testing.T) {
 				s.passes()
 			})
 		})
+	}
+	if made < len(faults()) {
+		return // only some were asked for
 	}
 	for _, code := range summaries {
 		assert.True(t, skipped[code], "nothing stood in the way of %s", code)

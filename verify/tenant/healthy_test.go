@@ -1,6 +1,9 @@
 package tenant_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -128,5 +131,31 @@ func TestARunEndsWhenNothingAnswers(t *testing.T) {
 		assert.Less(t, time.Since(began), 2*time.Minute, "in the time of the bubble")
 		assert.True(t, report.Complete)
 		assert.Equal(t, verify.ExitFailed, report.ExitCode())
+	})
+}
+
+// Services repeat in their answers what they were sent, tokens and secrets included.
+func TestNoAnswerBringsASecretIntoAReport(t *testing.T) {
+	inSystem(t, nil, func(s *system) {
+		for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError} {
+			echo := func(r *http.Request) *graphtest.Reply {
+				_ = r.ParseForm()
+				said, err := json.Marshal(r.Header.Get("Authorization") + " " + r.PostForm.Encode())
+				if err != nil {
+					return nil
+				}
+				body := fmt.Sprintf(`{"error":{"code":%[1]s,"message":%[1]s},"error_description":%[1]s,"name":%[1]s,"message":%[1]s,"correlationId":%[1]s,"role":%[1]s,"accountId":%[1]s,"displayName":%[1]s}`, said)
+				return &graphtest.Reply{Status: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body)}
+			}
+			stopGraph, stopMitel := s.graph.Control(0, echo), s.mitel.Control(0, echo)
+			report := s.run() // which looks for secrets
+			assert.NotEmpty(t, report.Troubles(), status)
+			time.Sleep(10 * time.Minute)
+			s.run()
+			stopGraph()
+			stopMitel()
+		}
+		s.settle()
+		s.passes()
 	})
 }

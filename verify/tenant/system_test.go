@@ -98,11 +98,12 @@ type system struct {
 	store  *unreliableStore
 	sealer *monitor.Sealer
 
-	healthy configuration
-	config  configuration
-	service *service
-	check   *verify.SystemCheck
-	known   map[string]string // secrets that no request carries, by value
+	// healthy is what is right, and config what is entered now; service and check are
+	// made of the latter.
+	healthy, config configuration
+	service         *service
+	check           *verify.SystemCheck
+	known           map[string]string // what secrets are, by value, beside those that requests carry
 }
 
 // inSystem runs f in a bubble with a bridge that has everybody in step. change, if
@@ -355,7 +356,8 @@ func aside(r *verify.Report) []string {
 	return found
 }
 
-// unreliableStore is a store that can fail.
+// unreliableStore is a store whose values can neither be read nor written while err is
+// set; its leases go on.
 type unreliableStore struct {
 	monitor.Store
 	err atomic.Pointer[error]
