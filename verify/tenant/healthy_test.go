@@ -80,7 +80,7 @@ func TestAOneWayBridgeIsToldWhatAnUpgradeLacks(t *testing.T) {
 				"redirect-uri: the redirect URI " + signInURL + " in Entra",
 				"presence-monitors: 1 presence monitor with a client secret of its own",
 				"notification-url: a notification URL",
-				"micollab: a valid MiCollab address",
+				"micollab: the MiCollab address",
 				"micollab: the MiCollab password",
 				"micollab: MiCollab 9.8 SP1 or later",
 				"micollab: MiCollab's Microsoft Teams integration",
