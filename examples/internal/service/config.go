@@ -52,6 +52,7 @@ func readSettings(top *section) *Settings {
 	s.readMiCollab(top, top.sub("micollab"))
 	s.readMapping(top.sub("mapping"))
 	s.readOptions(top.sub("options"))
+	s.readVerify(top.sub("verify"))
 	top.close()
 	return s
 }
@@ -215,12 +216,8 @@ func (c *CloudLinkSettings) readPBX(in *section) {
 	}
 	system := func(s *section, name string) presence.PBX {
 		pbx := presence.ParsePBX(s.text(name))
-		if _, known := c.Capabilities[pbx]; !known && pbx != "" {
-			var names []string
-			for _, p := range []presence.PBX{presence.MiVoiceBusiness, presence.MXONE, presence.MiVoice5000, presence.MiVoiceOffice400} {
-				names = append(names, string(p))
-			}
-			s.fail(name, "%s is not a telephone system%s", quote(string(pbx)), orList(suggest(string(pbx), names), names))
+		if !c.knows(pbx) && pbx != "" {
+			s.fail(name, "%s is not a telephone system%s", quote(string(pbx)), orList(suggest(string(pbx), systemNames()), systemNames()))
 		}
 		return pbx
 	}

@@ -45,6 +45,9 @@ type Settings struct {
 	// Groups are the mapping groups of a person, by normalized e-mail address.
 	// Default: nobody is in any.
 	Groups map[string][]string
+	// Checks are what the system check goes by and no interface tells. Default:
+	// nobody has told.
+	Checks CheckSettings
 	// Bridge are name, direction, mapping and times. [Assemble] sets Logger and
 	// Hooks of a copy, from its [Extras].
 	Bridge presencebridge.Options

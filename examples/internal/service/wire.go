@@ -14,6 +14,7 @@ import (
 	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/monitor/entra"
 	"github.com/presencebridge/presencebridge/presence"
+	"github.com/presencebridge/presencebridge/verify"
 )
 
 // The paths below the public URL, at which Microsoft Graph and CloudLink deliver what
@@ -40,7 +41,7 @@ type Extras struct {
 	// Monitors is told of what happens to the presence monitors. Default: nobody.
 	Monitors func(monitor.Event)
 	// Status returns what else the server of the status page answers, by the patterns
-	// of [http.ServeMux]; "GET /{$}" and "GET /explain" are taken. It answers on this
+	// of [http.ServeMux]; "GET /{$}", "GET /explain" and "/verify/" are taken. It answers on this
 	// machine's own names only, like the status page. It is called when Run begins.
 	// Default: nothing else.
 	Status func(*Service) map[string]http.Handler
@@ -76,6 +77,12 @@ type Service struct {
 	Watcher *cloudlink.Watcher
 	// Pool holds the presence monitors; nil without any, or without a public URL.
 	Pool *monitor.Pool
+
+	// SystemCheck finds out what keeps the bridge from working, and UserCheck what
+	// is wrong with one person. While Run runs they are served below [PathVerify], at
+	// the address of the status page.
+	SystemCheck *verify.SystemCheck
+	UserCheck   *verify.UserCheck
 
 	logger   *slog.Logger
 	counts   *counts
@@ -134,25 +141,34 @@ func Assemble(settings *Settings, extras *Extras) (*Service, error) {
 	}
 	s.Notifications = graph.NewNotificationHandler(&graph.NotificationHandlerOptions{Logger: s.logger, Decryption: decryption})
 	s.Webhook = cloudlink.NewWebhookHandler(&cloudlink.WebhookHandlerOptions{Logger: s.logger})
-	if settings.PublicURL == "" {
-		return s, nil
+	if settings.PublicURL != "" {
+		if err := s.subscribe(&x, keys); err != nil {
+			return nil, err
+		}
 	}
-	s.Watcher, err = cloudlink.NewWatcher(s.CloudLink, s.Webhook, settings.PublicURL+PathCloudLink, s.Bridge, &cloudlink.WatcherOptions{
-		Logger: s.logger, PhonesOnly: settings.MiCollab == nil,
+
+	// The checks look at all of it.
+	if err := s.newChecks(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// subscribe makes what sees to it that both sides notify the bridge.
+func (s *Service) subscribe(x *Extras, keys *graph.KeyRing) (err error) {
+	s.Watcher, err = cloudlink.NewWatcher(s.CloudLink, s.Webhook, s.Settings.PublicURL+PathCloudLink, s.Bridge, &cloudlink.WatcherOptions{
+		Logger: s.logger, PhonesOnly: s.Settings.MiCollab == nil,
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || s.Settings.Teams.Pool == nil {
+		return err
 	}
-	if settings.Teams.Pool == nil {
-		return s, nil
-	}
-	if s.monitors, err = s.newMonitors(&x, keys); err != nil {
-		return nil, err
+	if s.monitors, err = s.newMonitors(x, keys); err != nil {
+		return err
 	}
 	s.Pool = s.monitors.pool
 	// The bridge tells the pool whom to watch, and the pool whom nobody watches.
 	s.Bridge.Watch(s.Pool)
-	return s, nil
+	return nil
 }
 
 // Entered is closed once Run has entered the presence monitors of the configuration
