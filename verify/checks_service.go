@@ -109,7 +109,7 @@ func probeChecks() []Check {
 }
 
 func withProbe(f *facts) string {
-	if f.opts.ProbeUser == "" {
+	if f.probeUser == "" {
 		return "No test user is chosen: the end-to-end probe is off."
 	}
 	return ""

@@ -79,16 +79,20 @@ func (c *Client) Last(ctx context.Context) (*Report, error) {
 }
 
 // Run makes the checks, or those of opts.Only with what they depend on, and returns
-// the report. opts.Progress is called with each step; while it does not return, the
-// run goes on, for as long as the handler's LineTimeout. If the run is cut short on
-// the other side, the error comes with the report as far as it came. The error
-// matches [ErrUnknownCode] for a check that the bridge does not have.
+// the report. opts.ProbeUser is the test user of the end-to-end probe. opts.Progress
+// is called with each step; while it does not return, the run goes on, for as long
+// as the handler's LineTimeout. If the run is cut short on the other side, the error
+// comes with the report as far as it came. The error matches [ErrUnknownCode] for a
+// check that the bridge does not have.
 func (c *Client) Run(ctx context.Context, opts *RunOptions) (*Report, error) {
 	var o RunOptions
 	if opts != nil {
 		o = *opts
 	}
 	query := url.Values{}
+	if o.ProbeUser != "" {
+		query.Set("probe", o.ProbeUser)
+	}
 	if len(o.Only) > 0 {
 		codes := make([]string, len(o.Only))
 		for i, code := range o.Only {

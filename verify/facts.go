@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -36,8 +37,10 @@ type facts struct {
 	validation   func() (validation, error)
 	monitorNow   map[string]func() (monitor.MonitorStatus, error) // by user principal name
 
-	// probe is what the probe has done, for the check that comes after it.
-	probe probeRecord
+	// probeUser is the test user of the probe; empty: it is off. probe is what the
+	// probe has done, for the check that comes after it.
+	probeUser string
+	probe     probeRecord
 	// unanswered is how many monitors were asked about without an answer in time.
 	unanswered atomic.Int32
 	// emails are the addresses of the users by Entra object id in lower case.
@@ -47,11 +50,11 @@ type facts struct {
 // errNotTold is the error of a fact that nobody has told.
 var errNotTold = errors.New("nobody has told")
 
-func newFacts(ctx context.Context, c *SystemCheck) *facts {
+func newFacts(ctx context.Context, c *SystemCheck, probeUser string) *facts {
 	s := &c.sources
 	f := &facts{
 		SystemCheck: c, startedAt: time.Now(), direction: s.Bridge.Direction(), roster: s.Bridge.Roster(), health: s.Bridge.Health(),
-		monitorNow: make(map[string]func() (monitor.MonitorStatus, error)),
+		probeUser: cmp.Or(probeUser, c.opts.ProbeUser), monitorNow: make(map[string]func() (monitor.MonitorStatus, error)),
 	}
 	f.emails = make(map[string]string, len(f.roster.Users))
 	for _, u := range f.roster.Users {

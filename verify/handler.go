@@ -66,7 +66,8 @@ type HandlerOptions struct {
 //
 //	GET  /checks              all checks: a list of [Check]
 //	GET  /system              the last [Report] of a system check; 404 if there is none
-//	POST /system?only=a,b     makes the checks, or those of the codes, and streams
+//	POST /system?only=a,b     makes the checks, or those of the codes, and streams;
+//	                          probe=E is the test user of the end-to-end probe
 //	GET  /user?email=E        the user check of one person
 //	POST /user/reset?email=E  resets the person's phone state
 //	POST /sync                syncs all Teams presence with MiCollab, and streams
@@ -189,6 +190,13 @@ func (h *Handler) runSystem(w http.ResponseWriter, r *http.Request) {
 	if _, err := h.system.wanted(o.Only); err != nil {
 		h.fail(w, http.StatusBadRequest, reasonUnknownCode, err)
 		return
+	}
+	if o.ProbeUser = strings.TrimSpace(r.URL.Query().Get("probe")); o.ProbeUser != "" {
+		if len(o.ProbeUser) > maxEmail || h.system.sources.Sessions == nil {
+			h.fail(w, http.StatusBadRequest, "", errors.New("the parameter probe is too long, or there is no probe here: leave it out"))
+			return
+		}
+		h.opts.Logger.InfoContext(r.Context(), "asked to probe with a session of a test user")
 	}
 	s := h.stream(w, r)
 	defer s.end()

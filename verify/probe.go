@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +45,12 @@ func (p *probeRecord) began() time.Time {
 }
 
 func checkProbe(ctx context.Context, f *facts, _ string) Outcome {
-	sessions, user := f.sources.Sessions, f.opts.ProbeUser
+	sessions := f.sources.Sessions
+	user, known := f.testUser()
+	if !known {
+		return failed(fmt.Sprintf("Nobody whom the bridge has read from the directories has the address %s, which is to be the test user's.", f.probeUser),
+			"Choose a test user by the e-mail address of somebody on both sides, or by the Entra object id of an account that has Teams.").by(Operator)
+	}
 	before, err := sessions.Presence(ctx, user)
 	if err != nil {
 		return failed(fmt.Sprintf("The presence of the test user %s cannot be read: %v.", user, err), probeRemedy(err))
@@ -101,6 +107,26 @@ func checkProbe(ctx context.Context, f *facts, _ string) Outcome {
 		return failed(fmt.Sprintf("The session of the test user was cleared, and Teams still showed %s after %v.", gone.last, f.opts.ProbeTimeout),
 			"Find out whether the test user has become busy meanwhile, and run the check again. If it stays so, the session lapses within five minutes, and Microsoft Graph is slow.", evidence...)
 	}
+}
+
+// testUser returns the Entra object id of the test user; not known if there is an
+// address that nobody of the roster has, or several have.
+func (f *facts) testUser() (id string, known bool) {
+	if !strings.Contains(f.probeUser, "@") {
+		return f.probeUser, true
+	}
+	address := presence.NormalizeEmail(f.probeUser)
+	for _, u := range f.roster.Users {
+		if u.Email == address {
+			return u.TeamsID, true
+		}
+	}
+	for _, t := range f.roster.TeamsOnly {
+		if presence.NormalizeEmail(t.PrincipalName) == address || presence.NormalizeEmail(t.Mail) == address {
+			return t.ID, true
+		}
+	}
+	return "", false
 }
 
 // since returns how long ago something was, as evidence.
@@ -224,7 +250,7 @@ func checkProbeNotification(ctx context.Context, f *facts, _ string) Outcome {
 	if f.sources.Explain == nil {
 		return warned("Whether the bridge was notified is not known: nobody tells what it holds of the test user.", "Give SystemSources.Explain the bridge.").by(Operator)
 	}
-	user := f.opts.ProbeUser
+	user, _ := f.testUser()
 	ctx, cancel := context.WithTimeout(ctx, f.opts.ProbeTimeout)
 	defer cancel()
 	var read bool

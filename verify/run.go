@@ -18,6 +18,9 @@ type RunOptions struct {
 	// Only are the checks to be made again, together with what they depend on. Of
 	// the others, the report has what an earlier run found. Default: all.
 	Only []Code
+	// ProbeUser switches the end-to-end probe on for this run, with this test user:
+	// see [SystemOptions].ProbeUser. Default: that of the options.
+	ProbeUser string
 	// Progress is told of each check when it begins and when it ends, one after the
 	// other. It should not block: the checks go on, and Run returns only after it.
 	// Default: nobody is told.
@@ -45,13 +48,16 @@ var ErrUnknownCode = errors.New("there is no such check")
 // If ctx ends before all checks have, Run returns within about a second the report
 // as far as it came, which is not Complete, together with ctx's cause. Later runs
 // know nothing of such checks but what an earlier run found. The report is nil
-// if the run had not begun, or if the error matches [ErrUnknownCode].
+// if the run had not begun, as for codes that do not exist ([ErrUnknownCode]).
 func (c *SystemCheck) Run(ctx context.Context, opts *RunOptions) (*Report, error) {
 	var o RunOptions
 	if opts != nil {
 		o = *opts
 	}
 	wanted, err := c.wanted(o.Only)
+	if o.ProbeUser != "" && c.sources.Sessions == nil {
+		err = errors.Join(err, errors.New("verify: there is no probe: SystemSources.Sessions is missing, which is the graph.Client"))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +69,7 @@ func (c *SystemCheck) Run(ctx context.Context, opts *RunOptions) (*Report, error
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	r := &run{check: c, facts: newFacts(ctx, c), progress: o.Progress, slots: make(chan struct{}, c.opts.Parallel)}
+	r := &run{check: c, facts: newFacts(ctx, c, o.ProbeUser), progress: o.Progress, slots: make(chan struct{}, c.opts.Parallel)}
 	return r.make(ctx, wanted)
 }
 

@@ -29,7 +29,8 @@ type SystemSources struct {
 	// has told, and the checks that need them warn.
 	MiCollab MiCollab
 	Gateway  Gateway
-	// Sessions is for the end-to-end probe. Required if there is a ProbeUser.
+	// Sessions is for the end-to-end probe. Required if there is a ProbeUser, here or
+	// in a run.
 	Sessions Sessions
 	// Explain returns what the bridge holds of a user, as [presencebridge.Bridge]
 	// does. The probe tells by it whether a notification came. Default: it does not
@@ -92,8 +93,9 @@ type SystemOptions struct {
 	// UsageWarning is the part of a budget from which a check warns, from 0 to 1.
 	// Default: 0.8.
 	UsageWarning float64
-	// ProbeUser, if set, switches the end-to-end probe on: it is the Entra object
-	// id of a test user, for whom a Teams session is set and cleared. Default: off.
+	// ProbeUser, if set, switches the end-to-end probe on: it is the e-mail address,
+	// as the roster has it, or the Entra object id of a test user, for whom a Teams
+	// session is set and cleared. Default: off.
 	ProbeUser string
 	// ProbeTimeout is how long the probe waits for what it has set. Graph delivers
 	// within a minute. Default: 90 seconds.
