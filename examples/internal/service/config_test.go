@@ -313,7 +313,8 @@ func FuzzConfig(f *testing.F) {
 	sample, err := os.ReadFile(sampleFile)
 	require.NoError(f, err)
 	f.Add(sample)
-	for _, text := range []string{"", "a", "- b", "teams: &a {monitors: [*a]}", "teams: {monitors: [a, {b: c}, [d]]}", "<<: {a: b}", "? [a, b]\n: c", "a: !!binary x", "mapping: {text: \"phone idle -> clear\\nx\"}", "teams: {secret: {env: [x]}}", "%YAML 1.2\n---\na: b\n---\nc: d"} {
+	for _, text := range []string{"", "a", "- b", "teams: &a {monitors: [*a]}", "teams: {monitors: [a, {b: c}, [d]]}", "<<: {a: b}", "? [a, b]\n: c", "a: !!binary x", "mapping: {text: \"phone idle -> clear\\nx\"}", "teams: {secret: {env: [x]}}", "%YAML 1.2\n---\na: b\n---\nc: d",
+		complete + "verify: {gateway_integration: true, pbx: [a, MX-ONE], micollab_reachable: no, micollab_port: 1e9, probe_user: a@b}"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -19,6 +19,12 @@
 // [Service.Run] opens the two HTTP servers, one for notifications and sign-ins and
 // one for the status page, and keeps everybody in step until its context ends.
 //
+// # What is wrong
+//
+// A [Service] has a system check and a user check of package verify, which look at all
+// that it is made of. They are served beside the status page, below [PathVerify]: a
+// program that asks there learns what the running bridge has read, written and heard.
+//
 // # What it keeps to itself
 //
 // Secrets stay [presence.Secret] from the file to the request that needs them. No

@@ -75,13 +75,14 @@ type writesPage struct {
 	Last     []presencebridge.Write `json:"last"`
 }
 
-// status serves the status page and what the program adds to it. It answers requests to this machine's own
-// names only, so that a web page of somebody else cannot read it through the
-// browser of someone who sits here.
+// status serves the status page, the checks and what the program adds. It answers
+// requests to this machine's own names only, so that a web page of somebody else
+// cannot read it through the browser of someone who sits here.
 func (s *Service) status() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.statusPage()) })
 	mux.HandleFunc("GET /explain", s.explain)
+	mux.Handle(PathVerify+"/", http.StripPrefix(PathVerify, s.checks))
 	if s.more != nil {
 		for pattern, handler := range s.more(s) {
 			mux.Handle(pattern, handler)

@@ -43,8 +43,13 @@ func (s *Service) newChecks() error {
 		sources.Statuses = s.MiCollab
 	}
 	users, usersErr := verify.NewUserCheck(sources, &verify.UserOptions{Name: s.Settings.Bridge.Name, Secrets: s.Settings.secrets()})
+	if err := errors.Join(systemErr, usersErr); err != nil {
+		return err
+	}
 	s.SystemCheck, s.UserCheck = system, users
-	return errors.Join(systemErr, usersErr)
+	var err error
+	s.checks, err = verify.NewHandler(system, verify.UserServiceOf(users), &verify.HandlerOptions{Logger: s.logger})
+	return err
 }
 
 func (s *Service) newSystemCheck() (*verify.SystemCheck, error) {

@@ -26,6 +26,10 @@ const (
 	PathSignIn    = "/callback"
 )
 
+// PathVerify is the path at the address of the status page below which the checks
+// are served, as by [verify.NewHandler].
+const PathVerify = "/verify"
+
 // Extras are what a program adds to the settings of its bridge. The zero value of
 // each field is its default.
 type Extras struct {
@@ -41,9 +45,9 @@ type Extras struct {
 	// Monitors is told of what happens to the presence monitors. Default: nobody.
 	Monitors func(monitor.Event)
 	// Status returns what else the server of the status page answers, by the patterns
-	// of [http.ServeMux]; "GET /{$}", "GET /explain" and "/verify/" are taken. It answers on this
-	// machine's own names only, like the status page. It is called when Run begins.
-	// Default: nothing else.
+	// of [http.ServeMux]; "GET /{$}", "GET /explain" and what is below [PathVerify] are
+	// taken. It answers on this machine's own names only, like the status page. It is
+	// called when Run begins. Default: nothing else.
 	Status func(*Service) map[string]http.Handler
 }
 
@@ -86,6 +90,7 @@ type Service struct {
 
 	logger   *slog.Logger
 	counts   *counts
+	checks   http.Handler
 	monitors *monitors // nil where Pool is
 	more     func(*Service) map[string]http.Handler
 }

@@ -1,0 +1,54 @@
+package service
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/presencebridge/presencebridge/presence"
+)
+
+func TestVerifyConfiguration(t *testing.T) {
+	load := func(more string) *Settings {
+		s, warnings, err := Load("/etc/acme/bridge.yaml", []byte(complete+more), environment)
+		require.NoError(t, err)
+		assert.Empty(t, warnings)
+		return s
+	}
+	none := load("").Checks
+	assert.Equal(t, CheckSettings{Source: "the file bridge.yaml"}, none, "what nobody has said is not known")
+
+	s := load("verify: {gateway_integration: false, pbx: [mivoice business, MX-ONE], micollab_port: 8443, probe_user: Test@example.com}\n")
+	require.NotNil(t, s.Checks.GatewayIntegration)
+	assert.False(t, *s.Checks.GatewayIntegration)
+	assert.Equal(t, []presence.PBX{presence.MiVoiceBusiness, presence.MXONE}, s.Checks.PBX)
+	assert.Equal(t, 8443, s.Checks.MiCollabPort)
+	assert.False(t, s.Checks.MiCollabElsewhere)
+	assert.Equal(t, "Test@example.com", s.Checks.ProbeUser)
+
+	assert.True(t, load("verify: {micollab_reachable: false}\n").Checks.MiCollabElsewhere)
+	assert.False(t, load("verify: {micollab_reachable: true}\n").Checks.MiCollabElsewhere)
+}
+
+func TestEveryMistakeOfVerifyHasItsLineAndRemedy(t *testing.T) {
+	for text, want := range map[string]string{
+		"gateway_integration: maybe":                      `bridge.yaml:25: verify.gateway_integration: "maybe" is neither true nor false`,
+		"gateway_integraton: true":                        "bridge.yaml:25: verify.gateway_integraton: there is no such key: did you mean gateway_integration?",
+		"pbx: MX-ONE":                                     "bridge.yaml:25: verify.pbx: this must be a list: one entry a line, each after a dash",
+		"pbx: [MX-OEN]":                                   `bridge.yaml:25: verify.pbx: "MX-OEN" is not a telephone system: did you mean MX-ONE?`,
+		"pbx: [MX-ONE, mx-one]":                           `bridge.yaml:25: verify.pbx: "mx-one" is in the list twice: remove one of them`,
+		"micollab_reachable: 3":                           `bridge.yaml:25: verify.micollab_reachable: "3" is neither true nor false`,
+		"micollab_port: 65536":                            "bridge.yaml:25: verify.micollab_port: 65536 is not a port: use one from 1 to 65535",
+		"micollab_port: 0":                                `bridge.yaml:25: verify.micollab_port: "0" is not a number above zero`,
+		"micollab_port: 44.3":                             "bridge.yaml:25: verify.micollab_port: 44.3 is not a whole number",
+		"micollab_port: 443\n  micollab_reachable: false": "bridge.yaml:25: verify.micollab_port: MiCollab is not tried, because micollab_reachable is false: remove one of the two",
+		"probe_user: ada":                                 `bridge.yaml:25: verify.probe_user: "ada" is neither an e-mail address nor an Entra object id: write it like test@example.com`,
+	} {
+		_, _, err := Load("bridge.yaml", []byte(complete+"verify:\n  "+text+"\n"), environment)
+		require.Error(t, err, text)
+		assert.Contains(t, "\n"+err.Error(), "\n"+want)
+	}
+	_, _, err := Load("bridge.yaml", []byte(complete+"verify:\n  pbx: [x]\n  micollab_port: x\n  probe_user: x\n"), environment)
+	assert.Len(t, Unjoin(err), 3, "all at once")
+}
