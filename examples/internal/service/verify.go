@@ -48,7 +48,7 @@ func (s *Service) newChecks() error {
 	}
 	s.SystemCheck, s.UserCheck = system, users
 	var err error
-	s.checks, err = verify.NewHandler(system, verify.UserServiceOf(users), &verify.HandlerOptions{Logger: s.logger})
+	s.checks, err = verify.NewHandler(system, users, &verify.HandlerOptions{Logger: s.logger})
 	return err
 }
 

@@ -43,7 +43,7 @@ func TestChecksAreServedBesideTheStatusPage(t *testing.T) {
 
 	client, err := verify.NewClient("http://"+status+PathVerify, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
 	require.NoError(t, err)
-	report, err := client.System(t.Context(), &verify.RunOptions{Only: entered})
+	report, err := client.Run(t.Context(), &verify.RunOptions{Only: entered})
 	require.NoError(t, err)
 	var text strings.Builder
 	require.NoError(t, report.WriteText(&text, &verify.TextOptions{Verbose: true}))
@@ -59,8 +59,8 @@ func TestChecksAreServedBesideTheStatusPage(t *testing.T) {
 	assert.Equal(t, report, s.SystemCheck.Last(), "it is the bridge's own check")
 
 	person := sim.Info().People[0]
-	var user verify.UserReport
-	require.NoError(t, client.User(t.Context(), person.Email, &user))
+	user, err := client.Check(t.Context(), person.Email)
+	require.NoError(t, err)
 	assert.Nil(t, user.Parting)
 	assert.Equal(t, person.TeamsID, user.User.TeamsID)
 	assert.NotEmpty(t, user.Hop(verify.HopMiCollab).Now)

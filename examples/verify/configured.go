@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/presencebridge/presencebridge/examples/internal/service"
+	"github.com/presencebridge/presencebridge/monitor"
+	"github.com/presencebridge/presencebridge/monitor/boltstore"
+	"github.com/presencebridge/presencebridge/verify"
+)
+
+// answerWithin is how long a running bridge may take to answer whether it is there.
+const answerWithin = 5 * time.Second
+
+// openConfigured returns the system of the configuration file: the bridge that runs,
+// else one of this process. Without a system it returns an exit code.
+func (p *program) openConfigured(ctx context.Context) (*system, int) {
+	file := p.flags.config
+	text, err := service.ReadFile(file)
+	if err != nil {
+		p.complain(fmt.Sprintf("the configuration cannot be read: %v: give the path of the file with which the bridge runs", err))
+		return nil, exitUsage
+	}
+	s, warnings, err := service.Load(file, text, os.LookupEnv)
+	for _, w := range warnings {
+		fmt.Fprintln(p.stderr, w.Error()+" (warning)")
+	}
+	if err != nil {
+		fmt.Fprintln(p.stderr, err)
+		return nil, exitUsage
+	}
+	running, why := p.findRunning(ctx, s.Status)
+	switch {
+	case ctx.Err() != nil:
+		p.complain("interrupted")
+		return nil, exitFailed
+	case running != nil:
+		return running, 0
+	}
+	p.complain(why + ", so this process takes its place: it knows nothing of what another one has heard")
+	return p.standIn(ctx, file, s)
+}
+
+// findRunning asks for the bridge at the status address. Where there is none, it
+// returns why.
+func (p *program) findRunning(ctx context.Context, status string) (running *system, why string) {
+	if status == "" {
+		return nil, "the configuration has no status address at which a bridge would answer"
+	}
+	transport := &http.Transport{Proxy: nil} // the bridge is on this machine
+	client, err := verify.NewClient("http://"+status+service.PathVerify, &http.Client{Transport: transport})
+	if err != nil {
+		return nil, fmt.Sprintf("the status address cannot be asked (%v)", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	switch _, err := client.Checks(ctx); {
+	case err == nil:
+		return &system{client, client, func() error { transport.CloseIdleConnections(); return nil }}, ""
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, "no bridge answers at " + status
+	default:
+		transport.CloseIdleConnections()
+		return nil, fmt.Sprintf("what answers at %s is not a bridge that makes checks (%s)", status, plain(err.Error()))
+	}
+}
+
+// standIn returns the system of a bridge that is in this process.
+func (p *program) standIn(ctx context.Context, file string, s *service.Settings) (*system, int) {
+	s.Status = ""
+	s.Bridge.DryRun = s.Bridge.DryRun || !p.flags.writes()
+	x := &service.Extras{Logger: p.logger()}
+	stop := func() error { return nil }
+	if s.Teams.Pool != nil {
+		store, err := p.openStore(s.Teams.Pool.StoreFile)
+		if err != nil {
+			fmt.Fprintf(p.stderr, "%s: teams.store: %v\n", file, err)
+			return nil, exitFailed
+		}
+		if store != nil {
+			x.Store, stop = store, store.Close
+		}
+	}
+	assembled, err := service.Assemble(s, x)
+	if err != nil {
+		for _, err := range service.Unjoin(err) {
+			fmt.Fprintf(p.stderr, "%s: %s\n", file, service.Plain(err))
+		}
+		_ = stop() // nothing was written
+		return nil, exitUsage
+	}
+	b := start(ctx, assembled)
+	if err := p.settle(ctx, b); err != nil {
+		_, _ = b.stop(), stop() // what it was is told, and nothing was lost
+		p.complain(interrupted(ctx, err).Error())
+		return nil, exitFailed
+	}
+	return &system{assembled.SystemCheck, assembled.UserCheck, func() error { return errors.Join(b.stop(), stop()) }}, 0
+}
+
+// openStore opens the store of the presence monitors. Where there is none, none is
+// made: it returns nil, for one in memory.
+func (p *program) openStore(path string) (*boltstore.Store, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		p.complain(fmt.Sprintf("there is no store at %s yet: nobody has signed in as a presence monitor", path))
+		return nil, nil //nolint:nilnil // there is none, which is no fault
+	}
+	store, err := boltstore.Open(path, nil)
+	if errors.Is(err, monitor.ErrStoreInUse) {
+		return nil, fmt.Errorf("%w: a bridge that has it open is asked if the configuration has its status address", err)
+	}
+	return store, err
+}
