@@ -120,6 +120,17 @@ func (b *bridge) known() bool {
 	return true
 }
 
+// sure reports whether the bridge no longer takes what Teams shows for a session that
+// it has just closed, as after every start: until then it leaves MiCollab alone.
+func (b *bridge) sure() bool {
+	for _, u := range b.Bridge.Roster().Users {
+		if e, err := b.Bridge.Explain(u.TeamsID); err == nil && e.StatusBlock == presencebridge.BlockEchoWindow {
+			return false
+		}
+	}
+	return true
+}
+
 // subscribed reports whether nothing is left to be subscribed that could be.
 func (b *bridge) subscribed() bool {
 	if b.Watcher != nil && b.Watcher.Snapshot().State == cloudlink.WatcherSubscribing {
@@ -129,17 +140,15 @@ func (b *bridge) subscribed() bool {
 		return true
 	}
 	snapshot := b.Pool.Snapshot()
-	usable := false
+	capacity := 0
 	for _, m := range snapshot.Monitors {
-		if m.Leaving || !m.State.Usable() || len(m.Troubles) > 0 || m.Subscription.Failures > 0 {
-			continue
-		}
-		usable = true
-		if len(m.Uncovered) > 0 {
-			return false
+		if !m.Leaving && m.State.Usable() && len(m.Troubles) == 0 && m.Subscription.Failures == 0 {
+			capacity = snapshot.Capacity
 		}
 	}
-	// A plan is made a moment after there is somebody to watch.
-	watched := b.Bridge.Direction() == presencebridge.Bidirectional && len(b.Bridge.Roster().Users) > 0
-	return !usable || !watched || snapshot.Users > 0
+	if capacity == 0 || b.Bridge.Direction() != presencebridge.Bidirectional || len(b.Bridge.Roster().Users) == 0 {
+		return true
+	}
+	// The plan is made a moment after there is somebody to watch.
+	return snapshot.Users > 0 && snapshot.Subscribed >= min(snapshot.Users, capacity)
 }

@@ -97,7 +97,11 @@ func (p *program) standIn(ctx context.Context, file string, s *service.Settings)
 		return nil, exitUsage
 	}
 	b := start(ctx, assembled)
-	if err := p.settle(ctx, b); err != nil {
+	var first []func() bool
+	if p.flags.syncAll {
+		first = append(first, b.sure)
+	}
+	if err := p.settle(ctx, b, first...); err != nil {
 		_, _ = b.stop(), stop() // what it was is told, and nothing was lost
 		p.complain(interrupted(ctx, err).Error())
 		return nil, exitFailed

@@ -21,7 +21,9 @@ const (
 type fault struct {
 	name, does string
 	when       moment
-	breaks     func(s *stage) error
+	// quiet: the bridge must read nothing by itself any more.
+	quiet  bool
+	breaks func(s *stage) error
 }
 
 // do breaks the thing if this is the moment.
@@ -53,50 +55,50 @@ func faultOf(name string) fault {
 // faults are what -break can break.
 func faults() []fault {
 	return []fault{
-		{"secret-expired", "the client secret of the application has expired", atLast, func(s *stage) error {
+		{"secret-expired", "the client secret of the application has expired", atLast, false, func(s *stage) error {
 			return s.sim.Graph().ExpireSecret(s.info.Teams.ClientID, presence.NewSecret(s.info.Teams.ClientSecret))
 		}},
-		{"consent", "the tenant's administrator has withdrawn the consent", atLast, func(s *stage) error {
+		{"consent", "the tenant's administrator has withdrawn the consent", atLast, false, func(s *stage) error {
 			return s.sim.Graph().SetConsent(s.info.Teams.ClientID, false)
 		}},
-		{"redirect-uri", "the redirect URI of the sign-ins is not registered any more", atLast, func(s *stage) error {
+		{"redirect-uri", "the redirect URI of the sign-ins is not registered any more", atLast, false, func(s *stage) error {
 			return s.sim.Graph().UpdateApplication(s.info.Teams.ClientID, func(a *graphtest.Application) {
 				a.RedirectURIs = []string{"https://elsewhere.example.test/callback"}
 			})
 		}},
-		{"clock", "the clock of Microsoft's services is twenty minutes ahead of ours", atLast, func(s *stage) error {
+		{"clock", "the clock of Microsoft's services is twenty minutes ahead of ours", atLast, false, func(s *stage) error {
 			s.sim.Graph().SetClockSkew(20 * time.Minute)
 			return nil
 		}},
-		{"monitor-disabled", "the account of the first presence monitor is disabled", atLast, func(s *stage) error {
+		{"monitor-disabled", "the account of the first presence monitor is disabled", atLast, false, func(s *stage) error {
 			return s.sim.Graph().UpdateUser(s.info.Teams.Monitor.ID, func(u *graphtest.User) { u.Disabled = true })
 		}},
-		{"monitor-secret-expired", "the client secret of the first presence monitor has expired", atLast, func(s *stage) error {
+		{"monitor-secret-expired", "the client secret of the first presence monitor has expired", atLast, false, func(s *stage) error {
 			return s.sim.Graph().ExpireSecret(s.info.Teams.ClientID, presence.NewSecret(s.info.Teams.Monitor.ClientSecret))
 		}},
-		{"monitor-signed-out", "the sign-in of the first presence monitor was revoked", atLast, func(s *stage) error {
+		{"monitor-signed-out", "the sign-in of the first presence monitor was revoked", atLast, false, func(s *stage) error {
 			s.sim.Graph().RevokeRefreshTokens(s.info.Teams.Monitor.ID)
 			return nil
 		}},
-		{"cloudlink-client", "the client with which the bridge signs in to CloudLink was deleted", atLast, func(s *stage) error {
+		{"cloudlink-client", "the client with which the bridge signs in to CloudLink was deleted", atLast, false, func(s *stage) error {
 			s.sim.CloudLink().RemoveClient(s.info.CloudLink.ClientID)
 			s.sim.CloudLink().ExpireTokens()
 			s.sim.CloudLink().RevokeRefreshTokens()
 			return nil
 		}},
-		{"gateway", "the gateway integration is not enabled", atFirst, func(s *stage) error {
+		{"gateway", "the gateway integration is not enabled", atFirst, false, func(s *stage) error {
 			*s.settings.Checks.GatewayIntegration = false
 			return nil
 		}},
-		{"micollab", "MiCollab takes no connection", atFirst, func(s *stage) error {
+		{"micollab", "MiCollab takes no connection", atFirst, false, func(s *stage) error {
 			s.settings.Checks.MiCollabPort = 1 // of a service that nobody has any more
 			return nil
 		}},
-		{"unmatched", "somebody in CloudLink has an address that no Teams account has", atFirst, func(s *stage) error {
+		{"unmatched", "somebody in CloudLink has an address that no Teams account has", atFirst, false, func(s *stage) error {
 			s.sim.CloudLink().AddUser(cloudlinktest.User{Name: "Ida Berg", Email: "ida.berg@elsewhere.example.test", Extension: "2009"})
 			return nil
 		}},
-		{"lost-notifications", "no notification comes, the first person is in a call, and the second one does not want to be disturbed", atLast, loseNotifications},
+		{"lost-notifications", "no notification comes, the first person is in a call, and the second one does not want to be disturbed", atLast, true, loseNotifications},
 	}
 }
 

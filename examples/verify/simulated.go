@@ -54,38 +54,45 @@ func (p *program) openSimulated(ctx context.Context) (*system, int) {
 }
 
 // newStage starts a system where all is well, and breaks what is to be broken.
-func (p *program) newStage(ctx context.Context) (s *stage, err error) {
-	s = &stage{}
-	fault := faultOf(p.flags.fault)
-	s.sim, err = simulator.Start(simulator.Options{People: healthy()})
+func (p *program) newStage(ctx context.Context) (*stage, error) {
+	sim, err := simulator.Start(simulator.Options{People: healthy()})
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			_ = s.close() // err says why
-		}
-	}()
-	s.info = s.sim.Info()
-	if err := s.configure(ctx); err != nil {
+	s := &stage{sim: sim, info: sim.Info()}
+	if err := p.setUp(ctx, s); err != nil {
+		_ = s.close() // err says why
 		return nil, err
 	}
+	return s, nil
+}
+
+// setUp runs a bridge on the stage, until everybody is in step.
+func (p *program) setUp(ctx context.Context, s *stage) error {
+	fault := faultOf(p.flags.fault)
+	if err := s.configure(ctx); err != nil {
+		return err
+	}
 	if err := fault.do(s, atFirst); err != nil {
-		return nil, err
+		return err
 	}
 	assembled, err := service.Assemble(s.settings, &service.Extras{Logger: p.logger()})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.bridge = start(ctx, assembled)
 	if err := s.signIn(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.settle(ctx, s.bridge, s.inStep); err != nil {
-		return nil, err
+	settled := []func() bool{s.inStep}
+	if fault.quiet {
+		settled = append(settled, s.quiet)
+	}
+	if err := p.settle(ctx, s.bridge, settled...); err != nil {
+		return err
 	}
 	if err := fault.do(s, atLast); err != nil {
-		return nil, err
+		return err
 	}
 	var people []string
 	for _, person := range s.info.People {
@@ -95,7 +102,7 @@ func (p *program) newStage(ctx context.Context) (s *stage, err error) {
 	if fault.name != "" {
 		p.complain("broken on purpose: " + fault.does)
 	}
-	return s, nil
+	return nil
 }
 
 // healthy are those of the simulator's company who are in step in both directions.
@@ -197,10 +204,26 @@ func (s *stage) signIn(ctx context.Context) error {
 	return nil
 }
 
-// inStep reports whether MiCollab shows what it should, for everybody.
+// inStep reports whether MiCollab shows what it should and a monitor watches, for
+// everybody.
 func (s *stage) inStep() bool {
 	for _, u := range s.bridge.Bridge.Roster().Users {
-		if e, err := s.bridge.Bridge.Explain(u.TeamsID); err != nil || e.Wanted != e.Shown {
+		if e, err := s.bridge.Bridge.Explain(u.TeamsID); err != nil || e.Wanted != e.Shown || !e.Watched {
+			return false
+		}
+	}
+	return true
+}
+
+// quietTime is after how long without a reading the bridge reads nothing for minutes:
+// what a new subscription may have missed is read within milliseconds.
+const quietTime = 500 * time.Millisecond
+
+// quiet reports whether the bridge relies on notifications by now.
+func (s *stage) quiet() bool {
+	for _, u := range s.bridge.Bridge.Roster().Users {
+		e, err := s.bridge.Bridge.Explain(u.TeamsID)
+		if err != nil || time.Since(e.PresenceReadAt) < quietTime || time.Since(e.LineReadAt) < quietTime {
 			return false
 		}
 	}

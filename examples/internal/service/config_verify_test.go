@@ -1,6 +1,9 @@
 package service
 
 import (
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -51,4 +54,37 @@ func TestEveryMistakeOfVerifyHasItsLineAndRemedy(t *testing.T) {
 	}
 	_, _, err := Load("bridge.yaml", []byte(complete+"verify:\n  pbx: [x]\n  micollab_port: x\n  probe_user: x\n"), environment)
 	assert.Len(t, Unjoin(err), 3, "all at once")
+}
+
+// TestSampleExplainsEveryKeyOfVerify: those that are commented out, too.
+func TestSampleExplainsEveryKeyOfVerify(t *testing.T) {
+	text, err := os.ReadFile(sampleFile)
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\nverify:\n")
+	require.True(t, found)
+	var lines []string
+	for line := range strings.Lines(section) {
+		if line = strings.TrimSuffix(line, "\n"); !strings.HasPrefix(line, "  ") {
+			break
+		}
+		lines = append(lines, line)
+	}
+	_, _, err = Load("bridge.yaml", []byte(complete+"verify: {x: y}\n"), environment)
+	_, keys, found := strings.Cut(err.Error(), "the keys here are ")
+	require.True(t, found, err.Error())
+	var all strings.Builder
+	for key := range strings.SplitSeq(keys, ", ") {
+		i := slices.IndexFunc(lines, func(line string) bool {
+			return strings.HasPrefix(strings.TrimPrefix(strings.TrimSpace(line), "# "), key+":")
+		})
+		require.GreaterOrEqual(t, i, 1, key)
+		assert.Contains(t, lines[i-1], "  # ", "what it is, of %s", key)
+		all.WriteString("  " + strings.TrimPrefix(strings.TrimSpace(lines[i]), "# ") + "\n")
+	}
+	s, _, err := Load("bridge.yaml", []byte(complete+"verify:\n"+all.String()), environment)
+	require.NoError(t, err, "with all of them")
+	assert.True(t, *s.Checks.GatewayIntegration)
+	assert.Equal(t, 443, s.Checks.MiCollabPort)
+	assert.NotEmpty(t, s.Checks.ProbeUser)
+	assert.NotEmpty(t, s.Checks.PBX)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/monitor/boltstore"
 	"github.com/presencebridge/presencebridge/monitor/entra"
+	"github.com/presencebridge/presencebridge/verify"
+	"github.com/presencebridge/presencebridge/verify/tenant"
 )
 
 // The library's own clients are what the engine and the monitors ask for. No
@@ -30,4 +32,16 @@ var (
 	_ monitor.UnwatchedSink         = (*presencebridge.Bridge)(nil)
 	_ cloudlink.Sink                = (*presencebridge.Bridge)(nil)
 	_ micollab.Driver               = (*cloudlink.StatusDriver)(nil)
+	_ verify.Entra                  = (*tenant.Tenant)(nil)
+	_ verify.CloudLink              = (*cloudlink.Client)(nil)
+	_ verify.Bridge                 = (*presencebridge.Bridge)(nil)
+	_ verify.UserBridge             = (*presencebridge.Bridge)(nil)
+	_ verify.Explainer              = (*presencebridge.Bridge)(nil)
+	_ verify.Monitors               = (*monitor.Pool)(nil)
+	_ verify.Watcher                = (*cloudlink.Watcher)(nil)
+	_ verify.Sessions               = (*graph.Client)(nil)
+	_ verify.Accounts               = (*graph.Client)(nil)
+	_ verify.Phones                 = (*cloudlink.Client)(nil)
+	_ verify.People                 = (*cloudlink.Client)(nil)
+	_ verify.Statuses               = (*micollab.Client)(nil)
 )
