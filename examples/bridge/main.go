@@ -15,6 +15,10 @@
 //	bridge -config FILE     keep real people in step; see bridge.sample.yaml
 //	bridge -config FILE -check
 //
+// Beside the status page, the bridge makes the system check and the user check for
+// whoever asks at this machine, as examples/verify does: what is wrong, what to do,
+// and who does it.
+//
 // The demonstration and the real thing are assembled by the same code, in wire.go of
 // examples/internal/service, which is the place to look for how the packages of this
 // module fit together.
