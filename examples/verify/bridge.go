@@ -120,11 +120,12 @@ func (b *bridge) known() bool {
 	return true
 }
 
-// sure reports whether the bridge no longer takes what Teams shows for a session that
-// it has just closed, as after every start: until then it leaves MiCollab alone.
+// sure reports whether the bridge no longer takes what Teams shows for a session of its
+// own, as after every start: until then it leaves MiCollab alone.
 func (b *bridge) sure() bool {
 	for _, u := range b.Bridge.Roster().Users {
-		if e, err := b.Bridge.Explain(u.TeamsID); err == nil && e.StatusBlock == presencebridge.BlockEchoWindow {
+		e, err := b.Bridge.Explain(u.TeamsID)
+		if err == nil && (e.StatusBlock == presencebridge.BlockEchoWindow || e.StatusBlock == presencebridge.BlockEarlierSession) {
 			return false
 		}
 	}

@@ -44,7 +44,7 @@ func (p *program) openConfigured(ctx context.Context) (*system, int) {
 	case running != nil:
 		return running, 0
 	}
-	p.complain(why + ", so this process takes its place: it knows nothing of what another one has heard")
+	p.complain(why + ": if none runs, nobody keeps presence in step. This process takes its place for the checks, and knows nothing of what another one has heard")
 	return p.standIn(ctx, file, s)
 }
 

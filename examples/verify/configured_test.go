@@ -19,7 +19,7 @@ import (
 	"github.com/presencebridge/presencebridge/verify"
 )
 
-const standsIn = "so this process takes its place"
+const standsIn = "if none runs, nobody keeps presence in step. This process takes its place"
 
 // TestRunningBridgeIsAsked: it knows what it has heard, and does what it is told.
 func TestRunningBridgeIsAsked(t *testing.T) {
@@ -97,6 +97,9 @@ func TestProcessStandsInForTheBridge(t *testing.T) {
 	for _, secret := range p.secrets() {
 		assert.NotContains(t, c.stdout+c.stderr, secret)
 	}
+
+	c = verifying(t.Context(), nil, "-config", p.file, "-user", caller)
+	assert.Contains(t, c.stdout, "This is a dry run", "what would be written, and why it is not")
 
 	// What is asked for is done.
 	c = verifying(t.Context(), nil, "-config", p.file, "-sync-all")

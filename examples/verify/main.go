@@ -31,7 +31,7 @@
 // it knows what it has read, written and heard. If none does, this process takes its
 // place for as long as the checks take, with the store of the presence monitors and
 // with subscriptions, which the bridge takes over when it starts. It writes no
-// presence meanwhile, except for -reset, -sync-all and -probe.
+// presence meanwhile, except for -reset, -sync-all and the probe.
 //
 // # Output
 //
