@@ -114,7 +114,7 @@ func (p *program) standIn(ctx context.Context, file string, s *service.Settings)
 func (p *program) openStore(path string) (*boltstore.Store, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		p.complain(fmt.Sprintf("there is no store at %s yet: nobody has signed in as a presence monitor", path))
-		return nil, nil //nolint:nilnil // there is none, which is no fault
+		return nil, nil
 	}
 	store, err := boltstore.Open(path, nil)
 	if errors.Is(err, monitor.ErrStoreInUse) {
