@@ -77,9 +77,8 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(response.Body)
 	_ = response.Body.Close()
 	if err != nil {
-		// It is for the client to find out.
 		response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
-		return response, nil
+		return response, nil //nolint:nilerr // The client finds out by reading.
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	r.noteJSON(body)
