@@ -13,7 +13,8 @@ import (
 // field is its default.
 type TextOptions struct {
 	// Verbose writes also the evidence of the checks that passed, what every result
-	// rests on, and how long each check took. Default: of what did not pass only.
+	// rests on, and how long each check took, each subject by itself. Default: of what
+	// did not pass only, and one line for all subjects of which a check says the same.
 	Verbose bool
 	// Width is the number of columns at which lines are wrapped; a word that is
 	// longer is not broken. Negative: lines are not wrapped. Default: 100.
@@ -40,19 +41,53 @@ func (r *Report) WriteText(w io.Writer, opts *TextOptions) error {
 	}
 	t.summary(r)
 	area := Area("")
-	for i := range r.Results {
-		result := &r.Results[i]
-		if result.Area != area || i == 0 {
-			area = result.Area
+	for i, group := range t.groups(r.Results) {
+		if group.Area != area || i == 0 {
+			area = group.Area
 			t.line(0, "")
 			t.line(0, string(area))
 		}
-		t.result(result)
+		t.result(group)
 	}
 	t.todo(r)
 	_, err := io.WriteString(w, t.out.String())
 	return err
 }
+
+// group is a result, or several of one check that say the same of their subjects.
+type group struct {
+	*Result
+	subjects []string
+	of       int // how many subjects the check has
+}
+
+// groups puts together what a reader need not see once for each subject.
+func (t *textWriter) groups(results []Result) []*group {
+	var groups []*group
+	subjects := make(map[Code]int)
+	for i := range results {
+		subjects[results[i].Code]++
+	}
+	for i := range results {
+		r := &results[i]
+		same := slices.IndexFunc(groups, func(g *group) bool {
+			return g.Code == r.Code && g.Status == r.Status && g.Sentence == r.Sentence
+		})
+		if same >= 0 && !t.Verbose && !actionable(r.Status) {
+			groups[same].subjects = append(groups[same].subjects, r.Subject)
+			continue
+		}
+		g := &group{Result: r, of: subjects[r.Code]}
+		if r.Subject != "" {
+			g.subjects = []string{r.Subject}
+		}
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// actionable reports whether somebody has to do something.
+func actionable(s Status) bool { return s == Failed || s == Warned }
 
 // textWriter collects the text of a report.
 type textWriter struct {
@@ -84,14 +119,17 @@ func (t *textWriter) summary(r *Report) {
 // indent is where titles begin.
 const indent = 10
 
-func (t *textWriter) result(r *Result) {
+func (t *textWriter) result(r *group) {
 	title := r.Title
-	if r.Subject != "" {
-		title += ": " + r.Subject
+	switch {
+	case len(r.subjects) > 1:
+		title += fmt.Sprintf(": %d of %d", len(r.subjects), r.of)
+	case len(r.subjects) == 1:
+		title += ": " + r.subjects[0]
 	}
 	mark := cmp.Or(marks[r.Status], string(r.Status))
 	t.wrapped(fmt.Sprintf("  %-*s", indent-2, mark), indent+2, fmt.Sprintf("%s (%s)", title, r.Code))
-	trouble := r.Status == Failed || r.Status == Warned
+	trouble := actionable(r.Status)
 	if r.Sentence != "" && (trouble || t.Verbose || r.Status == Skipped) {
 		t.line(indent, r.Sentence)
 	}
@@ -151,21 +189,12 @@ func (t *textWriter) todo(r *Report) {
 		for _, task := range tasks {
 			if task.by == a {
 				n++
-				t.wrapped(fmt.Sprintf("  %2d. ", n), 6, fmt.Sprintf("%s (%s)", task.remedy, shortList(task.names)))
+				t.wrapped(fmt.Sprintf("  %2d. ", n), 6, fmt.Sprintf("%s (%s)", task.remedy, names(task.names)))
 			}
 		}
 	}
 	t.line(0, "")
 	t.line(0, "Then run the check again: what was skipped may have more to say.")
-}
-
-// shortList names ten at most.
-func shortList(names []string) string {
-	const most = 10
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-	}
-	return strings.Join(names, ", ")
 }
 
 // line writes a line that begins after some blanks, which it keeps when wrapped.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,4 +128,21 @@ func TestReportJSON(t *testing.T) {
 		var r Result
 		require.Error(t, json.Unmarshal([]byte(`{"durationMilliseconds":`+ms+`}`), &r))
 	}
+}
+
+func TestAReportSaysOnceWhatIsTheSameOfSeveralSubjects(t *testing.T) {
+	r := &Report{Complete: true}
+	for i := range 154 {
+		r.Results = append(r.Results, Result{Code: "monitor-mail", Area: AreaMonitors, Title: "The monitor's account has a mail address", Subject: fmt.Sprintf("monitor%d@example.com", i), Status: Passed})
+	}
+	r.Results[7].Status, r.Results[7].Sentence, r.Results[7].Remedy = Failed, "There is none.", "Give it one."
+	r.Results[9].Status, r.Results[9].Sentence = Skipped, "This has not passed: monitor-account."
+	var text, verbose strings.Builder
+	require.NoError(t, r.WriteText(&text, nil))
+	assert.Contains(t, text.String(), "  passed  The monitor's account has a mail address: 152 of 154 (monitor-mail)\n")
+	assert.Contains(t, text.String(), "  FAILED  The monitor's account has a mail address: monitor7@example.com (monitor-mail)\n")
+	assert.Contains(t, text.String(), "  skipped The monitor's account has a mail address: monitor9@example.com (monitor-mail)\n")
+	assert.NotContains(t, text.String(), "monitor8@example.com")
+	require.NoError(t, r.WriteText(&verbose, &TextOptions{Verbose: true}))
+	assert.Contains(t, verbose.String(), "monitor8@example.com")
 }
