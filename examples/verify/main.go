@@ -156,7 +156,7 @@ func (f *flags) check(given map[string]bool, operands []string) (faults []string
 	}
 	fault(len(operands) > 0, "%q is not expected: everything is a flag", strings.Join(operands, " "))
 	if f.codes {
-		fault(len(given) > 1 && !(len(given) == 2 && f.asJSON), "-codes goes with -json only: leave the others out")
+		fault(len(given) > 2 || len(given) == 2 && !f.asJSON, "-codes goes with -json only: leave the others out")
 		return faults
 	}
 	fault(f.config == "" && !f.simulate, "nobody is to be checked: give -config FILE, or -simulate")

@@ -272,8 +272,8 @@ func TestProgressOnATerminal(t *testing.T) {
 	step("a-name-that-is-longer-than-a-line", verify.Running, 1)
 	p.sync(presencebridge.SyncReport{Total: 3})
 	p.end()
-	const clear = "\r\x1b[K"
-	assert.Equal(t, clear+"[ 0/12] one"+clear+"[ 0/12] two"+clear+"[ 1/12] two"+clear+"[ 1/12] two[31m"+
-		clear+"[ 1/12] a-name-that-is-longe…"+clear+"0 of 3 done: 0 changed, 0 al…"+clear, out.String())
+	const blank = "\r\x1b[K"
+	assert.Equal(t, blank+"[ 0/12] one"+blank+"[ 0/12] two"+blank+"[ 1/12] two"+blank+"[ 1/12] two[31m"+
+		blank+"[ 1/12] a-name-that-is-longe…"+blank+"0 of 3 done: 0 changed, 0 al…"+blank, out.String())
 	assert.NotContains(t, out.String(), "\n")
 }
