@@ -97,7 +97,9 @@ type person struct {
 	// notifiedAt is when the last notification of Teams came, or the user came to
 	// be watched: of what was before it, no notification is missed.
 	notifiedAt time.Time
-	writes     []Write // the last ones, for Explain
+	// toldAt is when the last notification of Teams came; zero if none did.
+	toldAt time.Time
+	writes []Write // the last ones, for Explain
 }
 
 // New makes a bridge of the sides. It returns all faults of the options at once.

@@ -21,6 +21,9 @@ type Explanation struct {
 	// readings do, and if MiCollab follows it, WatchSentence says so.
 	Watched       bool   `json:"watched"`
 	WatchSentence string `json:"watchSentence,omitempty"`
+	// NotifiedAt is when the last notification of the user's Teams presence came; zero if
+	// none has come to this process.
+	NotifiedAt time.Time `json:"notifiedAt,omitzero"`
 
 	// Endpoints are the telephones as they were read last.
 	Endpoints []EndpointReading `json:"endpoints"`
@@ -130,7 +133,7 @@ func (b *Bridge) Explain(user string) (*Explanation, error) {
 	d := decide(v, &p.rules, &b.settings, now)
 	e := &Explanation{
 		At: now, User: p.user, AccountDirection: b.direction, UserDirection: p.own,
-		Watched: b.watchedLocked(p), WatchSentence: b.watchSentenceLocked(p),
+		Watched: b.watchedLocked(p), WatchSentence: b.watchSentenceLocked(p), NotifiedAt: p.toldAt,
 		Line: v.phone.line, LineReadAt: v.phone.at,
 		Presence: v.teams.seen, PresenceReadAt: v.teams.seenAt, Own: v.teams.origin == originOwn || v.teams.origin == originOwnLate,
 		Basis: v.teams.basis, BasisReadAt: v.teams.basisAt,

@@ -17,7 +17,7 @@ func (b *Bridge) TeamsChanged(userIDs ...string) {
 	defer b.mu.Unlock()
 	for _, id := range userIDs {
 		if p := b.people[id]; p != nil {
-			p.notifiedAt, p.missedAt = now, time.Time{}
+			p.notifiedAt, p.toldAt, p.missedAt = now, now, time.Time{}
 			b.markLocked(p, ofTeams, Cause{Trigger: TriggerNotification, ReceivedAt: now}, true)
 		}
 	}

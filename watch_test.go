@@ -299,6 +299,10 @@ func TestExplanationMetricsAndRosterTellWhoIsNotWatched(t *testing.T) {
 		assert.Contains(t, explain("bob").String(), "found by reading, every 1m0s")
 		assert.False(t, explain("dan").Watched)
 		assert.Empty(t, explain("dan").WatchSentence, "nobody needs dan's presence")
+		assert.Zero(t, explain("ada").NotifiedAt, "to be watched is no notification")
+		w.bridge.TeamsChanged("ada")
+		assert.Equal(t, time.Now(), explain("ada").NotifiedAt)
+		assert.Zero(t, explain("bob").NotifiedAt)
 
 		w.mu.Lock()
 		w.roster.Users = append([]presence.User(nil), w.roster.Users[1:]...)
