@@ -102,7 +102,7 @@ func probeChecks() []Check {
 			Code: CodeProbeNotification, Area: AreaReadiness, Title: "The probe was notified", DependsOn: on(CodeProbe, CodeMonitorSubscriptionUsers), Severity: SeverityError,
 			Meaning:       "Whether Microsoft Graph notified the bridge of what the probe changed, if a monitor watches the test user. This is the only test of the whole way.",
 			Remedy:        "Let Microsoft Graph reach the notification URL: look at firewall and proxy. Then retry the monitor that watches the test user.",
-			Administrator: Operator, Basis: "what the bridge read after the probe", applies: withProbe,
+			Administrator: Operator, Basis: "what the bridge was told of the test user, and read, after the probe", applies: withProbe,
 			bound: func(o *SystemOptions) time.Duration { return o.Timeout + o.ProbeTimeout }, run: checkProbeNotification,
 		},
 	}

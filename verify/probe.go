@@ -253,7 +253,7 @@ func checkProbeNotification(ctx context.Context, f *facts, _ string) Outcome {
 	user, _ := f.testUser()
 	ctx, cancel := context.WithTimeout(ctx, f.opts.ProbeTimeout)
 	defer cancel()
-	var read bool
+	var read, told bool
 	for {
 		e, err := f.sources.Explain.Explain(user)
 		switch {
@@ -268,36 +268,24 @@ func checkProbeNotification(ctx context.Context, f *facts, _ string) Outcome {
 			}
 			return notApplicable("No monitor watches the test user: " + why)
 		}
-		read = e.PresenceReadAt.After(began)
-		if heard, by := f.heard(began); read && heard {
-			return passed(Evidence{"read after", e.PresenceReadAt.Sub(began).Round(100 * time.Millisecond).String()}, Evidence{"notified", by})
+		// A regular reading can coincide with the probe, and a notification can be about
+		// somebody else: it counts when the bridge was told of this user.
+		read, told = e.PresenceReadAt.After(began), e.NotifiedAt.After(began)
+		if read && told {
+			after := func(t time.Time) string { return t.Sub(began).Round(100 * time.Millisecond).String() }
+			return passed(Evidence{"notified after", after(e.NotifiedAt)}, Evidence{"read after", after(e.PresenceReadAt)})
 		}
 		if !pause(ctx, probeInterval) {
 			break
 		}
 	}
-	if read {
+	switch {
+	case told:
+		return failed("The bridge was notified of what the probe changed, and has not read the presence of the test user since.",
+			"Look at the log of the service for what keeps the bridge from reading, and run the check again.")
+	case read:
 		return failed(fmt.Sprintf("The bridge found what the probe changed by regular reading only: no notification came within %v.", f.opts.ProbeTimeout), "")
+	default:
+		return failed(fmt.Sprintf("A monitor watches the test user, and no notification came of what the probe changed within %v.", f.opts.ProbeTimeout), "")
 	}
-	return failed(fmt.Sprintf("A monitor watches the test user, and no notification came of what the probe changed within %v.", f.opts.ProbeTimeout), "")
-}
-
-// heard reports whether a monitor of this process was notified since then, and which.
-// A regular reading can coincide with the probe, so that what the bridge has read
-// is no proof by itself. Where there is no pool, or no monitor of it is kept here,
-// nothing else can be asked, and the reading has to do.
-func (f *facts) heard(since time.Time) (heard bool, by string) {
-	if f.sources.Monitors == nil {
-		return true, ""
-	}
-	here := false
-	for _, m := range f.sources.Monitors.Snapshot().Monitors {
-		if m.Here && m.Subscription.SubscriptionID != "" {
-			here = true
-			if m.Subscription.HeardAt.After(since) {
-				return true, m.PrincipalName
-			}
-		}
-	}
-	return !here, ""
 }

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/presencebridge/presencebridge"
-	"github.com/presencebridge/presencebridge/monitor"
 	"github.com/presencebridge/presencebridge/presence"
 )
 
@@ -35,7 +33,6 @@ type teams struct {
 	onSet func()
 	// notified is after how long the engine hears of a change; zero: never.
 	notified time.Duration
-	heard    func(time.Time)
 
 	mu          sync.Mutex
 	session     presence.Session
@@ -122,10 +119,7 @@ func (s *teams) changed(to presence.Availability) {
 		time.AfterFunc(s.delay+s.notified, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.explanation.PresenceReadAt = time.Now()
-			if s.heard != nil {
-				s.heard(time.Now())
-			}
+			s.explanation.NotifiedAt, s.explanation.PresenceReadAt = time.Now(), time.Now()
 		})
 	}
 }
@@ -144,15 +138,12 @@ func (s *teams) open() bool {
 	return !s.session.IsZero()
 }
 
-// probe makes the probe and, after it, the check of its notification. The plant's
-// pool hears what the engine hears, if change does not say otherwise.
+// probe makes the probe and, after it, the check of its notification.
 func (s *teams) probe(ctx context.Context, t *testing.T, change func(*SystemSources)) (probe, notification Result) {
 	t.Helper()
 	p := newPlant()
-	pool := &liveHeard{plantPool: plantPool{p}}
-	s.heard = pool.hear
 	sources := p.sources()
-	sources.Sessions, sources.Explain, sources.Monitors = s, s, pool
+	sources.Sessions, sources.Explain = s, s
 	if change != nil {
 		change(&sources)
 	}
@@ -178,26 +169,6 @@ func (s *teams) probe(ctx context.Context, t *testing.T, change func(*SystemSour
 	probe, _ = report.Result(CodeProbe, "")
 	notification, _ = report.Result(CodeProbeNotification, "")
 	return probe, notification
-}
-
-// liveHeard is a pool that hears.
-type liveHeard struct {
-	plantPool
-	mu sync.Mutex
-}
-
-func (l *liveHeard) Snapshot() monitor.Snapshot {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	snapshot := l.pool
-	snapshot.Monitors = slices.Clone(snapshot.Monitors)
-	return snapshot
-}
-
-func (l *liveHeard) hear(at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pool.Monitors[0].Subscription.HeardAt = at
 }
 
 func TestProbe(t *testing.T) {
@@ -325,8 +296,19 @@ func TestProbeNotification(t *testing.T) {
 		{"never", func(*teams) {}, nil, Failed, "A monitor watches the test user, and no notification came of what the probe changed within 1m30s."},
 		{"too late", func(s *teams) { s.notified = 3 * time.Minute }, nil, Failed, "no notification came"},
 		{"read by chance", func(s *teams) { s.explanation.PresenceReadAt = time.Now().Add(10 * time.Second) }, nil, Failed, "by regular reading only"},
+		{"told and not read", func(s *teams) { s.explanation.NotifiedAt = time.Now().Add(10 * time.Second) }, nil, Failed, "has not read the presence of the test user since"},
+		{"told before", func(s *teams) { s.explanation.NotifiedAt = time.Now() }, nil, Failed, "no notification came"},
+		{"another user of the pool", func(s *teams) { s.explanation.PresenceReadAt = time.Now().Add(10 * time.Second) }, func(sources *SystemSources) {
+			sources.Monitors.(plantPool).pool.Monitors[0].Subscription.HeardAt = time.Now().Add(10 * time.Second)
+		}, Failed, "by regular reading only"},
 		{"read before", func(s *teams) { s.explanation.PresenceReadAt = time.Now() }, nil, Failed, "A monitor watches the test user"},
 		{"without a pool", func(s *teams) { s.notified = time.Second }, func(s *SystemSources) { s.Monitors = nil }, Passed, ""},
+		{"the bridge itself tells", func(s *teams) { s.notified = time.Second }, func(sources *SystemSources) {
+			sources.Bridge, sources.Explain = struct {
+				Bridge
+				Explainer
+			}{sources.Bridge, sources.Explain}, nil
+		}, Passed, ""},
 		{"not watched", func(s *teams) {
 			s.explanation.Watched, s.explanation.WatchSentence = false, "There is no room."
 		}, nil, NotApplicable, "No monitor watches the test user: There is no room."},
@@ -345,7 +327,7 @@ func TestProbeNotification(t *testing.T) {
 				assert.Equal(t, test.status, r.Status, r.Sentence)
 				assert.Contains(t, r.Sentence, test.sentence)
 				if test.name == "after a minute" {
-					assert.Equal(t, "monitor1@example.com", evidenceOf(r, "notified"))
+					assert.Equal(t, "1m0s", evidenceOf(r, "notified after"))
 					assert.Equal(t, "1m0s", evidenceOf(r, "read after"))
 				}
 			})

@@ -33,8 +33,8 @@ type SystemSources struct {
 	// in a run.
 	Sessions Sessions
 	// Explain returns what the bridge holds of a user, as [presencebridge.Bridge]
-	// does. The probe tells by it whether a notification came. Default: it does not
-	// tell.
+	// does. The probe tells by it whether the user is on the telephone, and whether a
+	// notification came. Default: Bridge, if it explains too; otherwise it does not tell.
 	Explain Explainer
 	// Usage returns how much of their budgets the clients have used. Default: only
 	// what the services ask for is known.
@@ -173,6 +173,9 @@ func NewSystemCheck(sources SystemSources, settings SystemSettings, opts *System
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
+	}
+	if c.sources.Explain == nil {
+		c.sources.Explain, _ = sources.Bridge.(Explainer)
 	}
 	orDefault(&o.Parallel, 4)
 	orDefault(&o.Timeout, 20*time.Second)
