@@ -73,7 +73,7 @@ func (c *Client) Last(ctx context.Context) (*Report, error) {
 	}
 	report, err := decodeReport(data)
 	if err != nil {
-		return nil, fmt.Errorf("verify: the report cannot be read: %w", err)
+		return nil, unreadReport(err)
 	}
 	return report, nil
 }
@@ -115,6 +115,9 @@ func (c *Client) Check(ctx context.Context, email string) (*UserReport, error) {
 	if err := c.ask(ctx, http.MethodGet, "user", url.Values{"email": {email}}, report); err != nil {
 		return nil, err
 	}
+	if err := asExpected(report.Kind, UserReportKind, report.Version, UserReportVersion); err != nil {
+		return nil, unreadReport(err)
+	}
 	return report, nil
 }
 
@@ -124,6 +127,9 @@ func (c *Client) ResetPhone(ctx context.Context, email string) (*ResetReport, er
 	report := new(ResetReport)
 	if err := c.ask(ctx, http.MethodPost, "user/reset", url.Values{"email": {email}}, report); err != nil {
 		return nil, err
+	}
+	if err := asExpected(report.Kind, ResetReportKind, report.Version, UserReportVersion); err != nil {
+		return nil, unreadReport(err)
 	}
 	return report, nil
 }
@@ -141,7 +147,17 @@ func (c *Client) SyncAll(ctx context.Context, progress func(presencebridge.SyncR
 			progress(p)
 		}
 	}
-	err := c.follow(ctx, "sync", nil, tell(note), func(data json.RawMessage) error { return json.Unmarshal(data, &report) })
+	err := c.follow(ctx, "sync", nil, tell(note), func(data json.RawMessage) error {
+		var r SyncReport
+		if err := json.Unmarshal(data, &r); err != nil {
+			return err
+		}
+		if err := asExpected(r.Kind, SyncReportKind, r.Version, UserReportVersion); err != nil {
+			return err
+		}
+		report = &r
+		return nil
+	})
 	if err != nil && report == nil && last != nil {
 		report = &SyncReport{
 			Kind: SyncReportKind, Version: UserReportVersion, StartedAt: stamp(started), EndedAt: stamp(time.Now()), Error: err.Error(),
@@ -172,14 +188,25 @@ func decodeReport(data []byte) (*Report, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, err
 	}
-	if r.Kind != ReportKind {
-		return nil, fmt.Errorf("its kind is %q, and not %q: correct the address", oneLine(r.Kind), ReportKind)
-	}
-	if r.Version != ReportVersion {
-		return nil, fmt.Errorf("its version is %d, and not %d: use a program of the same release as the bridge", r.Version, ReportVersion)
+	if err := asExpected(r.Kind, ReportKind, r.Version, ReportVersion); err != nil {
+		return nil, err
 	}
 	return &r, nil
 }
+
+// asExpected refuses a report of another kind or version: one in which nothing is
+// found could pass for one that found nothing wrong.
+func asExpected(kind, wantedKind string, version, wantedVersion int) error {
+	if kind != wantedKind {
+		return fmt.Errorf("its kind is %q, and not %q: correct the address", oneLine(kind), wantedKind)
+	}
+	if version != wantedVersion {
+		return fmt.Errorf("its version is %d, and not %d: use a program of the same release as the bridge", version, wantedVersion)
+	}
+	return nil
+}
+
+func unreadReport(err error) error { return fmt.Errorf("verify: the report cannot be read: %w", err) }
 
 // ask decodes the answer to a request.
 func (c *Client) ask(ctx context.Context, method, path string, query url.Values, into any) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/internal/secret"
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // UserService makes the user check and what belongs to it. A [UserCheck] is one,
@@ -95,7 +96,7 @@ func NewHandler(system *SystemCheck, users UserService, opts *HandlerOptions) (*
 	if system == nil && users == nil {
 		return nil, errors.New("verify: NewHandler has nothing to serve: give a SystemCheck or a UserService")
 	}
-	h := &Handler{system: system, users: users, redact: new(redactor)}
+	h := &Handler{system: system, users: users}
 	if opts != nil {
 		h.opts = *opts
 	}
@@ -107,12 +108,17 @@ func NewHandler(system *SystemCheck, users UserService, opts *HandlerOptions) (*
 	}
 	h.opts.LineTimeout = cmp.Or(h.opts.LineTimeout, 30*time.Second)
 	mux := http.NewServeMux()
+	var secrets []presence.Secret
 	if system != nil {
-		h.redact = system.redact
+		secrets = append(append(secrets, system.settings.Secret), system.opts.Secrets...)
 		mux.HandleFunc("GET /checks", h.checks)
 		mux.HandleFunc("GET /system", h.lastReport)
 		mux.HandleFunc("POST /system", h.runSystem)
 	}
+	if check, ok := users.(*UserCheck); ok {
+		secrets = append(secrets, check.opts.Secrets...)
+	}
+	h.redact = newRedactor(secrets)
 	if users != nil {
 		mux.HandleFunc("GET /user", forUser(h, users.Check))
 		mux.HandleFunc("POST /user/reset", forUser(h, users.ResetPhone))

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/presencebridge/presencebridge"
+	"github.com/presencebridge/presencebridge/presence"
 )
 
 // people is a user check.
@@ -38,11 +39,11 @@ func (p *people) Check(_ context.Context, email string) (*UserReport, error) {
 	case "abort@example.com":
 		panic(http.ErrAbortHandler)
 	}
-	return &UserReport{Kind: UserReportKind, Email: email}, nil
+	return &UserReport{Kind: UserReportKind, Version: UserReportVersion, Email: email}, nil
 }
 
 func (p *people) ResetPhone(_ context.Context, email string) (*ResetReport, error) {
-	return &ResetReport{Kind: ResetReportKind, Email: email}, nil
+	return &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Email: email}, nil
 }
 
 func (p *people) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
@@ -52,7 +53,7 @@ func (p *people) SyncAll(ctx context.Context, progress func(presencebridge.SyncR
 		<-ctx.Done()
 		p.ended <- ctx.Err()
 	}
-	return &SyncReport{Kind: SyncReportKind, Total: 2, Changed: 2}, p.syncErr
+	return &SyncReport{Kind: SyncReportKind, Version: UserReportVersion, Total: 2, Changed: 2}, p.syncErr
 }
 
 // serving returns a client of a handler that is served below a path.
@@ -108,10 +109,10 @@ func TestClientAsksForPeople(t *testing.T) {
 	ctx := t.Context()
 	got, err := c.Check(ctx, "ada+x@example.com")
 	require.NoError(t, err)
-	assert.Equal(t, &UserReport{Kind: UserReportKind, Email: "ada+x@example.com"}, got)
+	assert.Equal(t, &UserReport{Kind: UserReportKind, Version: UserReportVersion, Email: "ada+x@example.com"}, got)
 	reset, err := c.ResetPhone(ctx, "ada@example.com")
 	require.NoError(t, err)
-	assert.Equal(t, &ResetReport{Kind: ResetReportKind, Email: "ada@example.com"}, reset)
+	assert.Equal(t, &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Email: "ada@example.com"}, reset)
 	assert.Contains(t, log.String(), "/user/reset", "who changes something is told to the log")
 
 	_, err = c.Check(ctx, "nobody@example.com")
@@ -243,6 +244,15 @@ func TestHandlerRefuses(t *testing.T) {
 	assert.Equal(t, streamType, w.Header().Get("Content-Type"))
 	assert.True(t, w.Flushed)
 
+	// The errors of a user check hold none of its secrets either.
+	d := newDesk()
+	d.resetErr = errors.New("refused: the plain-word")
+	h, err = NewHandler(nil, d.check(t, &UserOptions{Secrets: []presence.Secret{presence.NewSecret("plain-word")}}), nil)
+	require.NoError(t, err)
+	w = try(http.MethodPost, "/user/reset?email=ada@example.com", "")
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &f))
+	assert.Equal(t, "refused: the [removed]", f.Error)
+
 	_, err = NewHandler(nil, nil, nil)
 	require.ErrorContains(t, err, "nothing to serve")
 	_, err = NewHandler(nil, &people{}, &HandlerOptions{LineTimeout: -1})
@@ -301,6 +311,16 @@ func TestClientTellsWhatAnswersInPlaceOfTheBridge(t *testing.T) {
 	require.ErrorContains(t, err, "correct the address")
 	_, err = c.Checks(t.Context())
 	require.ErrorContains(t, err, "cannot be read")
+	for _, answer := range []struct{ body, want string }{{`{}`, "correct the address"}, {`{"kind":"presencebridge user check","version":9}`, "same release"}} {
+		body = answer.body
+		_, err = c.Check(t.Context(), "ada@example.com")
+		require.ErrorContains(t, err, answer.want)
+		_, err = c.ResetPhone(t.Context(), "ada@example.com")
+		require.ErrorContains(t, err, "correct the address")
+	}
+	kind, body = streamType, `{"report":{"total":3}}`
+	_, err = c.SyncAll(t.Context(), nil)
+	require.ErrorContains(t, err, "correct the address")
 
 	for _, address := range []string{"", "bridge.example.com", "ftp://x", "https://x?y=1", "https://u:hunter2@\x00"} {
 		_, err := NewClient(address, nil)
