@@ -38,6 +38,7 @@ func checkConnection(connections ...string) func(context.Context, *facts, string
 	return func(_ context.Context, f *facts, _ string) Outcome {
 		var outcomes []Outcome
 		var evidence []Evidence
+		unused := 0
 		for _, connection := range connections {
 			i := slices.IndexFunc(f.health, func(h presencebridge.Health) bool { return h.Connection == connection })
 			if i < 0 {
@@ -47,12 +48,19 @@ func checkConnection(connections ...string) func(context.Context, *facts, string
 			}
 			h := f.health[i]
 			outcomes = append(outcomes, connected(f, h))
+			if h.State == presencebridge.StateUnused {
+				unused++
+			}
 			evidence = append(evidence, Evidence{connection, condition(h)})
 		}
 		if slices.Contains(connections, "directory") {
 			evidence = append(evidence, Evidence{"users", fmt.Sprint(len(f.roster.Users))})
 		}
-		return worst(outcomes, evidence)
+		o := worst(outcomes, evidence)
+		if o.Status == Passed && unused == len(connections) {
+			return notApplicable("The bridge has not asked for anything there yet, so whether it gets an answer is not known.", evidence...)
+		}
+		return o
 	}
 }
 

@@ -69,6 +69,11 @@ func TestConnections(t *testing.T) {
 		{"nothing asked yet", func(p *plant) {
 			*p.connection("micollab-write") = presencebridge.Health{Connection: "micollab-write", State: presencebridge.StateUnused}
 		}, CodeConnectionCloudLink, Passed, "", ""},
+		{"nothing asked of anybody", func(p *plant) {
+			for _, name := range []string{"teams-read", "teams-write"} {
+				*p.connection(name) = presencebridge.Health{Connection: name, State: presencebridge.StateUnused}
+			}
+		}, CodeConnectionTeams, NotApplicable, "has not asked for anything there yet", ""},
 		{"not told", func(p *plant) { p.health = p.health[:1] }, CodeConnectionTeams, Warned, "does not tell of its connection teams-read", "tells of all its connections"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

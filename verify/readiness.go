@@ -34,6 +34,9 @@ func checkOneWayReady(_ context.Context, f *facts, _ string) Outcome {
 	if f.direction == presencebridge.Off {
 		return notApplicable("The bridge is switched off: it changes nothing on either side. Nothing else is missing for this direction.", evidence...)
 	}
+	if len(users) == 0 {
+		return notApplicable("There is nobody for whom this direction is: see "+string(CodeUsersLimited)+".", evidence...)
+	}
 	return passed(evidence...)
 }
 
@@ -49,6 +52,9 @@ func counts(of map[presence.PBX]int) string {
 
 func checkBidirectionalReady(_ context.Context, f *facts, _ string) Outcome {
 	users := len(served(&f.roster, presence.TeamsToMiCollab))
+	if f.direction == presencebridge.Bidirectional && users == 0 {
+		return notApplicable("There is nobody for whom this direction is: see " + string(CodeUsersLimited) + ".")
+	}
 	if f.direction == presencebridge.Bidirectional {
 		return passed(Evidence{"users", fmt.Sprint(users)}, Evidence{"presence monitors", fmt.Sprint(len(f.pool.Monitors))},
 			Evidence{"users watched", fmt.Sprint(f.pool.Subscribed)}, Evidence{"users beyond the monitors", fmt.Sprint(len(f.sources.Bridge.Overflow()))})

@@ -107,6 +107,10 @@ func TestOneWayReady(t *testing.T) {
 	r := p.oneOf(t, CodeOneWayReady, SystemOptions{}, nil)
 	assert.Equal(t, Passed, r.Status)
 	assert.Equal(t, []Evidence{{"users", "2"}, {"telephones", "2"}, {"telephone systems", "MiVoice Business: 2"}}, r.Evidence)
+	p.roster.Users = p.roster.Users[2:]
+	r = p.oneOf(t, CodeOneWayReady, SystemOptions{}, nil)
+	assert.Equal(t, NotApplicable, r.Status)
+	assert.Contains(t, r.Sentence, "users-limited", "which warns")
 	p.direction = presencebridge.Off
 	r = p.oneOf(t, CodeOneWayReady, SystemOptions{}, nil)
 	assert.Equal(t, NotApplicable, r.Status)
@@ -120,6 +124,13 @@ func TestBidirectionalReady(t *testing.T) {
 	assert.Equal(t, Passed, r.Status)
 	assert.Equal(t, []Evidence{{"users", "3"}, {"presence monitors", "2"}, {"users watched", "3"}, {"users beyond the monitors", "1"}}, r.Evidence)
 	assert.Empty(t, r.Lacks)
+	p.roster.Limited = nil
+	for _, u := range p.roster.Users {
+		p.roster.Limited = append(p.roster.Limited, presence.Limitation{User: u, Direction: presence.TeamsToMiCollab})
+	}
+	r = p.oneOf(t, CodeBidirectionalReady, SystemOptions{}, nil)
+	assert.Equal(t, NotApplicable, r.Status)
+	assert.Contains(t, r.Sentence, "users-limited", "which warns")
 
 	p = newPlant()
 	p.direction = presencebridge.OneWay
