@@ -36,7 +36,8 @@ func TestLifeOfAnAccount(t *testing.T) {
 		assert.Contains(w, grant.Scopes, "Presence.Read.All")
 		assert.Empty(w, grant.Missing)
 		assert.Empty(w, grant.Unneeded)
-		assert.Nil(w, grant.GlobalAdministrator, "the double's tokens do not tell it of other accounts")
+		require.NotNil(w, grant.GlobalAdministrator)
+		assert.False(w, *grant.GlobalAdministrator)
 
 		v := &vault{token: grant.RefreshToken}
 		account := w.open(v)
