@@ -86,9 +86,9 @@ func entraFaults() []fault {
 		fault{name: "the connection breaks", found: []string{"entra-reachable failed"}, sentence: "does not answer as it should"}.with(token(graphtest.Reply{Drop: true})),
 		fault{name: "it hangs", found: []string{"entra-reachable failed"}, sentence: "no answer in time"}.with(token(graphtest.Reply{Delay: time.Hour})),
 		fault{name: "a proxy answers", found: []string{"entra-reachable failed"}, sentence: "not what the service documents"}.with(token(html)),
-		fault{name: "another tenant id", found: []string{"entra-tenant failed"}, sentence: "There is no tenant with the id " + otherGUID}.with(
+		fault{name: "another tenant id", found: []string{"entra-tenant failed"}, aside: []string{"connection-cloudlink"}, sentence: "There is no tenant with the id " + otherGUID}.with(
 			configured(func(c *configuration) { c.tenantID = otherGUID })),
-		fault{name: "another client id", found: []string{"entra-application failed"}, sentence: "no application with the client id " + otherGUID}.with(
+		fault{name: "another client id", found: []string{"entra-application failed"}, aside: []string{"connection-cloudlink"}, sentence: "no application with the client id " + otherGUID}.with(
 			configured(func(c *configuration) { c.clientID = otherGUID })),
 		fault{name: "disabled", found: []string{"entra-application failed"}, sentence: "is disabled"}.with(
 			registered(func(a *graphtest.Application) { a.Disabled = true })),
@@ -100,7 +100,7 @@ func entraFaults() []fault {
 				s.reconfigure(nil)
 				s.settle()
 			}),
-		fault{name: "the Secret ID in its place", found: []string{"entra-secret failed"}, sentence: "Secret ID"}.with(
+		fault{name: "the Secret ID in its place", found: []string{"entra-secret failed"}, aside: []string{"connection-cloudlink"}, sentence: "Secret ID"}.with(
 			func(s *system) {
 				id := presence.NewSecret(s.app.Secrets[0].KeyID)
 				s.reconfigure(func(c *configuration) { c.secret = id })
