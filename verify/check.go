@@ -106,6 +106,9 @@ type Check struct {
 
 	// bound, if set, is how long it may take, in place of [SystemOptions].Timeout.
 	bound func(*SystemOptions) time.Duration
+	// cleanUp is how much longer it may take when its time is over, to take back
+	// what it has set.
+	cleanUp time.Duration
 	// applies, if set, returns why there is nothing to check; empty if there is.
 	applies func(*facts) string
 	// run makes the check. It is called concurrently with others, after what it
@@ -121,7 +124,9 @@ type Outcome struct {
 	Administrator Administrator
 	Basis         string
 	Evidence      []Evidence
-	// Lacks is what an upgrade still lacks: of [CodeBidirectionalReady] alone.
+	// Names are all whom or what the sentence is about, where it names only some.
+	Names []string
+	// Lacks is what an upgrade still lacks: of [CodeUpgrade] alone.
 	Lacks []Lack
 }
 
@@ -155,6 +160,12 @@ func (o Outcome) on(basis string) Outcome {
 	if basis != "" {
 		o.Basis = basis
 	}
+	return o
+}
+
+// naming adds all whom or what the sentence is about.
+func (o Outcome) naming(list []string) Outcome {
+	o.Names = list
 	return o
 }
 

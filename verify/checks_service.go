@@ -13,6 +13,7 @@ const (
 
 	CodeOneWayReady        Code = "one-way-ready"
 	CodeBidirectionalReady Code = "bidirectional-ready"
+	CodeUpgrade            Code = "bidirectional-upgrade"
 
 	CodeProbe             Code = "probe"
 	CodeProbeNotification Code = "probe-notification"
@@ -72,17 +73,23 @@ func readinessChecks() []Check {
 	return []Check{
 		{
 			Code: CodeOneWayReady, Area: AreaReadiness, Title: "The telephone's state appears in Teams",
-			DependsOn: on(CodeConnectionDirectory, CodeConnectionTeams, CodeConnectionCloudLink, CodeGatewayIntegration, CodeGatewayPBX, CodeUsersMatched), Severity: SeverityError,
-			Meaning:       "Whether all is there for the first direction.",
+			DependsOn: append(on(CodeConnectionDirectory, CodeConnectionTeams, CodeConnectionCloudLink, CodeGatewayPBX, CodeUsersMatched), strictly(CodeGatewayIntegration)...), Severity: SeverityError,
+			Meaning:       "Whether all is there for the first direction. What nobody has told of the gateway counts as not there.",
 			Remedy:        "Set right what is named.",
 			Administrator: Operator, Basis: "the other checks", run: checkOneWayReady,
 		},
 		{
 			Code: CodeBidirectionalReady, Area: AreaReadiness, Title: "Teams presence appears in MiCollab",
-			DependsOn: on(CodeOneWayReady, CodeMiCollabReachable, CodeMiCollabPassword, CodeMiCollabVersion, CodeMiCollabTeamsIntegration, CodeMonitorsSufficient), Severity: SeverityError,
-			Meaning:       "Whether all is there for the second direction. Of a one-way bridge it lists what an upgrade still lacks, and who can provide it.",
+			DependsOn: append(on(CodeOneWayReady, CodeMiCollabReachable), strictly(CodeMiCollabPassword, CodeMiCollabVersion, CodeMiCollabTeamsIntegration, CodeUsersWatched)...), Severity: SeverityError,
+			Meaning:       "Whether all is there for the second direction, monitors that watch everybody included. What nobody has told of MiCollab counts as not there.",
 			Remedy:        "Set right what is named.",
-			Administrator: Operator, Basis: "the other checks, the registration and the configuration", run: checkBidirectionalReady,
+			Administrator: Operator, Basis: "the other checks", applies: bidirectional, run: checkBidirectionalReady,
+		},
+		{
+			Code: CodeUpgrade, Area: AreaReadiness, Title: "An upgrade to both directions lacks nothing", Severity: SeverityWarning,
+			Meaning:       "What a bridge that is not bidirectional still lacks to become so, and who can provide it. That something is lacking is no fault: the check does not apply then, and lists it.",
+			Remedy:        "Provide what is named, and switch the second direction on.",
+			Administrator: Operator, Basis: "the registration, the pool of monitors and the configuration", applies: oneWay, run: checkUpgrade,
 		},
 	}
 }
@@ -96,7 +103,7 @@ func probeChecks() []Check {
 			Meaning:       "Whether a Teams session that is set for the test user shows in Teams within the time of the probe, and is gone after it was cleared. It is off unless a test user is chosen, because everybody sees it. Nothing is set while the test user telephones, because the bridge uses the same session.",
 			Remedy:        "Make sure that the test user has Teams and no status set by hand, which would outrank the session, and run the check again.",
 			Administrator: Operator, Basis: "a session that was set and read just now", applies: withProbe,
-			bound: func(o *SystemOptions) time.Duration { return o.Timeout + 2*o.ProbeTimeout }, run: checkProbe,
+			bound: func(o *SystemOptions) time.Duration { return o.Timeout + 2*o.ProbeTimeout }, cleanUp: clearBound, run: checkProbe,
 		},
 		{
 			Code: CodeProbeNotification, Area: AreaReadiness, Title: "The probe was notified", DependsOn: on(CodeProbe, CodeMonitorSubscriptionUsers), Severity: SeverityError,

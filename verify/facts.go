@@ -131,6 +131,13 @@ func bidirectional(f *facts) string {
 	return ""
 }
 
+func oneWay(f *facts) string {
+	if f.direction == presencebridge.Bidirectional {
+		return "The bridge is bidirectional already."
+	}
+	return ""
+}
+
 func withMonitors(f *facts) string {
 	if f.sources.Monitors == nil {
 		return "There are no presence monitors: Teams presence is read in bulk."

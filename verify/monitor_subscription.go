@@ -134,7 +134,7 @@ func checkMonitorSubscriptionUsers(ctx context.Context, f *facts, name string) O
 				m.PrincipalName, count(left, "user"), names(f.people(m.Uncovered))), runAgain, evidence...)
 		default:
 			return failed(fmt.Sprintf("The subscription of the monitor %s does not cover %d of its %s: %s.",
-				m.PrincipalName, left, count(m.Users, "user"), names(f.people(m.Uncovered))), "", evidence...)
+				m.PrincipalName, left, count(m.Users, "user"), names(f.people(m.Uncovered))), "", evidence...).naming(f.people(m.Uncovered))
 		}
 	})(ctx, f, name)
 }

@@ -72,7 +72,7 @@ func checkMonitorsSufficient(_ context.Context, f *facts, _ string) Outcome {
 	toAdd := fmt.Sprintf("Create %s in Entra, add each to the pool with a client secret of its own, and authorize it.", count(missing, "further presence monitor"))
 	switch {
 	case has < atLeast && len(p.Overflow) > 0:
-		return failed(fmt.Sprintf("%s, and there %s: there is no place for %s: %s.", needed(p.Users, atLeast), thereAre(has), count(len(p.Overflow), "user"), names(f.people(p.Overflow))), toAdd, evidence...)
+		return failed(fmt.Sprintf("%s, and there %s: there is no place for %s: %s.", needed(p.Users, atLeast), thereAre(has), count(len(p.Overflow), "user"), names(f.people(p.Overflow))), toAdd, evidence...).naming(f.people(p.Overflow))
 	case has < atLeast:
 		return failed(fmt.Sprintf("%s, and there %s.", needed(p.Users, atLeast), thereAre(has)), toAdd, evidence...)
 	case missing > 0:

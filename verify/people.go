@@ -117,7 +117,7 @@ func checkUsersMatched(_ context.Context, f *facts, _ string) Outcome {
 		return failed(fmt.Sprintf("Of %s and %s nobody is the same person: %s.", count(cloudLink, "CloudLink user"), count(entra, "Entra account"), names(why)), "", evidence...)
 	default:
 		list, details := tellEntries(slices.DeleteFunc(slices.Clone(f.roster.Excluded), func(e presence.Exclusion) bool { return e.Side == presence.SideTeams }))
-		return failed(fmt.Sprintf("Everybody of %s is left out: %s.", count(cloudLink, "CloudLink user"), names(list)), "Do what the reason of each says.", append(evidence, details...)...)
+		return failed(fmt.Sprintf("Everybody of %s is left out: %s.", count(cloudLink, "CloudLink user"), names(list)), "Do what the reason of each says.", append(evidence, details...)...).naming(list)
 	}
 }
 
@@ -128,7 +128,7 @@ func checkUsersUnmatched(_ context.Context, f *facts, _ string) Outcome {
 		return passed(number)
 	}
 	list, evidence := tellEntries(entries)
-	return warned(fmt.Sprintf("%s cannot be matched: %s.", count(len(entries), "user"), names(list)), "", append([]Evidence{number}, evidence...)...)
+	return warned(fmt.Sprintf("%s cannot be matched: %s.", count(len(entries), "user"), names(list)), "", append([]Evidence{number}, evidence...)...).naming(list)
 }
 
 func checkUsersAmbiguous(_ context.Context, f *facts, _ string) Outcome {
@@ -147,7 +147,7 @@ func checkUsersAmbiguous(_ context.Context, f *facts, _ string) Outcome {
 			evidence = append(evidence, Evidence{"who is concerned", e.Detail})
 		}
 	}
-	return warned(fmt.Sprintf("%d entries share an address with another one, so that nobody can tell who is who: %s.", len(entries), names(list)), "", evidence...)
+	return warned(fmt.Sprintf("%d entries share an address with another one, so that nobody can tell who is who: %s.", len(entries), names(list)), "", evidence...).naming(list)
 }
 
 func checkUsersLeftOut(_ context.Context, f *facts, _ string) Outcome {
@@ -161,7 +161,7 @@ func checkUsersLeftOut(_ context.Context, f *facts, _ string) Outcome {
 		return passed(evidence...)
 	}
 	list, details := tellEntries(entries)
-	return warned(fmt.Sprintf("%s left out: %s.", are(len(entries), "person", "people"), names(list)), "", append(evidence, details...)...)
+	return warned(fmt.Sprintf("%s left out: %s.", are(len(entries), "person", "people"), names(list)), "", append(evidence, details...)...).naming(list)
 }
 
 // leftOut returns the entries that are neither unmatched nor ambiguous and yet left
@@ -222,7 +222,7 @@ func checkUsersLimited(_ context.Context, f *facts, _ string) Outcome {
 	if len(list) == 0 {
 		return passed(numbers...)
 	}
-	return warned(fmt.Sprintf("%s not kept in step in each direction: %s.", are(len(list), "user", "users"), names(list)), "", append(numbers, evidence...)...)
+	return warned(fmt.Sprintf("%s not kept in step in each direction: %s.", are(len(list), "user", "users"), names(list)), "", append(numbers, evidence...)...).naming(list)
 }
 
 func checkUsersWatched(_ context.Context, f *facts, _ string) Outcome {
@@ -234,5 +234,5 @@ func checkUsersWatched(_ context.Context, f *facts, _ string) Outcome {
 	case f.pool.Users == 0:
 		return notApplicable("Nobody has told the pool whom to watch: the check "+string(CodeMonitorsSufficient)+" says what to do.", number)
 	}
-	return warned(fmt.Sprintf("No subscription watches the Teams presence of %s: %s.", count(len(list), "user"), names(list)), "", number)
+	return warned(fmt.Sprintf("No subscription watches the Teams presence of %s: %s.", count(len(list), "user"), names(list)), "", number).naming(list)
 }

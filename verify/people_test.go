@@ -35,7 +35,7 @@ func rosterOf(teams []presence.TeamsUser, principals []presence.Principal) func(
 	}
 }
 
-func oneWay(first func(*plant, *SystemOptions, *SystemSettings)) func(*plant, *SystemOptions, *SystemSettings) {
+func oneWayAfter(first func(*plant, *SystemOptions, *SystemSettings)) func(*plant, *SystemOptions, *SystemSettings) {
 	return func(p *plant, o *SystemOptions, s *SystemSettings) {
 		first(p, o, s)
 		p.direction = presencebridge.OneWay
@@ -84,9 +84,9 @@ func TestPeopleChecks(t *testing.T) {
 
 		{name: "bidirectional", code: CodeUsersLimited, cause: limited, status: Warned,
 			sentence: "2 users are not kept in step in each direction: ada@example.com (telephone not shown in Teams: no telephone), bob@example.com (Teams not shown in MiCollab: unsupported telephone system)."},
-		{name: "one-way", code: CodeUsersLimited, cause: oneWay(limited), status: Warned,
+		{name: "one-way", code: CodeUsersLimited, cause: oneWayAfter(limited), status: Warned,
 			sentence: "1 user is not kept in step in each direction: ada@example.com (telephone not shown in Teams: no telephone)."},
-		{name: "of the other direction", code: CodeUsersLimited, cause: oneWay(rosterOf(teams{ada}, mitel{userOn400("1", "ada@example.com", "2001")})), status: Passed},
+		{name: "of the other direction", code: CodeUsersLimited, cause: oneWayAfter(rosterOf(teams{ada}, mitel{userOn400("1", "ada@example.com", "2001")})), status: Passed},
 
 		{name: "some", code: CodeUsersWatched, cause: func(p *plant, _ *SystemOptions, _ *SystemSettings) {
 			p.overflow = []string{"id-cy", "id-ada", "id-gone"}
@@ -95,7 +95,7 @@ func TestPeopleChecks(t *testing.T) {
 		{name: "nobody has told the pool", code: CodeUsersWatched, cause: func(p *plant, _ *SystemOptions, _ *SystemSettings) {
 			p.overflow, p.pool.Users = []string{"id-ada", "id-bob", "id-cy"}, 0
 		}, status: NotApplicable, sentence: "the check monitors-sufficient says what to do"},
-		{name: "one-way", code: CodeUsersWatched, cause: oneWay(func(p *plant, _ *SystemOptions, _ *SystemSettings) { p.overflow = []string{"id-cy"} }),
+		{name: "one-way", code: CodeUsersWatched, cause: oneWayAfter(func(p *plant, _ *SystemOptions, _ *SystemSettings) { p.overflow = []string{"id-cy"} }),
 			status: NotApplicable, sentence: "not bidirectional"},
 	})
 }

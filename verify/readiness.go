@@ -52,15 +52,16 @@ func counts(of map[presence.PBX]int) string {
 
 func checkBidirectionalReady(_ context.Context, f *facts, _ string) Outcome {
 	users := len(served(&f.roster, presence.TeamsToMiCollab))
-	if f.direction == presencebridge.Bidirectional && users == 0 {
+	if users == 0 {
 		return notApplicable("There is nobody for whom this direction is: see " + string(CodeUsersLimited) + ".")
 	}
-	if f.direction == presencebridge.Bidirectional {
-		return passed(Evidence{"users", fmt.Sprint(users)}, Evidence{"presence monitors", fmt.Sprint(len(f.pool.Monitors))},
-			Evidence{"users watched", fmt.Sprint(f.pool.Subscribed)}, Evidence{"users beyond the monitors", fmt.Sprint(len(f.sources.Bridge.Overflow()))})
-	}
+	return passed(Evidence{"users", fmt.Sprint(users)}, Evidence{"presence monitors", fmt.Sprint(len(f.pool.Monitors))}, Evidence{"users watched", fmt.Sprint(f.pool.Subscribed)})
+}
+
+func checkUpgrade(_ context.Context, f *facts, _ string) Outcome {
 	state := UpgradeState{
-		Users: users, RedirectURI: f.settings.RedirectURI, NotificationURL: f.settings.NotificationURL, Permissions: f.sources.Entra.Permissions(),
+		Users:       len(served(&f.roster, presence.TeamsToMiCollab)),
+		RedirectURI: f.settings.RedirectURI, NotificationURL: f.settings.NotificationURL, Permissions: f.sources.Entra.Permissions(),
 	}
 	for _, m := range f.pool.Monitors {
 		if !m.Leaving && m.State != monitor.StateNotSetUp {
@@ -74,14 +75,14 @@ func checkBidirectionalReady(_ context.Context, f *facts, _ string) Outcome {
 		state.MiCollab = &told.Server
 	}
 	lacks := Upgrade(state)
-	outcome := notApplicable(fmt.Sprintf("The bridge is %s, and an upgrade to both directions lacks nothing.", f.direction))
-	if len(lacks) > 0 {
-		var list []string
-		for _, l := range lacks {
-			list = append(list, l.Name)
-		}
-		outcome = notApplicable(fmt.Sprintf("The bridge is %s. An upgrade to both directions still lacks: %s.", f.direction, names(list)))
+	if len(lacks) == 0 {
+		return passed(Evidence{"users", fmt.Sprint(state.Users)}, Evidence{"presence monitors", fmt.Sprint(state.Monitors)})
 	}
+	var list []string
+	for _, l := range lacks {
+		list = append(list, l.Name)
+	}
+	outcome := notApplicable(fmt.Sprintf("An upgrade to both directions still lacks: %s.", names(list)))
 	outcome.Lacks = lacks
 	return outcome
 }

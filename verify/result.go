@@ -57,8 +57,11 @@ type Result struct {
 	// Basis is what the result rests on.
 	Basis    string     `json:"basis,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`
+	// Names are all whom or what the sentence is about, where it names only the first:
+	// the people who are left out, for example.
+	Names []string `json:"names,omitempty"`
 	// Lacks is what a one-way bridge still lacks for both directions: of
-	// [CodeBidirectionalReady] alone.
+	// [CodeUpgrade] alone.
 	Lacks []Lack `json:"lacks,omitempty"`
 	// StartedAt is when it began; zero if it was skipped or does not apply.
 	StartedAt time.Time `json:"startedAt,omitzero"`
@@ -139,6 +142,7 @@ func (r *Report) clone() *Report {
 		c.Results[i].Because = slices.Clone(c.Results[i].Because)
 		c.Results[i].Evidence = slices.Clone(c.Results[i].Evidence)
 		c.Results[i].Lacks = slices.Clone(c.Results[i].Lacks)
+		c.Results[i].Names = slices.Clone(c.Results[i].Names)
 	}
 	return &c
 }

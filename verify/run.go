@@ -317,7 +317,7 @@ func (r *run) bounded(ctx context.Context, i *instance) Outcome {
 	case <-ctx.Done():
 	}
 	// It may have obeyed, and said what it was waiting for.
-	grace := time.NewTimer(obeyWithin)
+	grace := time.NewTimer(obeyWithin + i.check.cleanUp)
 	defer grace.Stop()
 	select {
 	case o := <-outcome:
@@ -350,9 +350,17 @@ func (r *run) take(to *Result, check *Check, o Outcome) {
 			to.Evidence = append(to.Evidence, Evidence{redact.text(e.Name), redact.text(e.Value)})
 		}
 	}
+	for _, name := range o.Names {
+		to.Names = append(to.Names, redact.text(name))
+	}
 	for _, l := range o.Lacks {
 		l.Name, l.Remedy = redact.text(l.Name), redact.text(l.Remedy)
 		to.Lacks = append(to.Lacks, l)
+	}
+	if to.Status == Warned && r.check.accepts(to) {
+		to.Status = Passed
+		to.Evidence = append(to.Evidence, Evidence{"accepted warning", to.Sentence})
+		to.Sentence = ""
 	}
 	if to.Status == Failed || to.Status == Warned {
 		to.Remedy = cmp.Or(redact.text(o.Remedy), check.Remedy)

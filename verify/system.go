@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -116,6 +118,11 @@ type SystemOptions struct {
 	// LocalDoubles: the services are doubles on this machine, so that addresses of
 	// this machine and plain HTTP will do. Default: they are real.
 	LocalDoubles bool
+	// Accepted are warnings that are as they should be, such as "users-unmatched" where
+	// some are left out on purpose: the name of a check, which is its code or
+	// code[subject]. A check that would warn has passed then, and its evidence says
+	// so; one that fails has failed all the same. Default: none.
+	Accepted []string
 	// Secrets are values that must not appear in a report; those of the settings
 	// and what looks like a token are left out anyhow. Default: none.
 	Secrets []presence.Secret
@@ -161,6 +168,10 @@ func NewSystemCheck(sources SystemSources, settings SystemSettings, opts *System
 	need(sources.Bridge != nil, "SystemSources.Bridge is missing: give the presencebridge.Bridge")
 	need(settings.TenantID != "" && settings.ClientID != "", "TenantID or ClientID is missing: give those of the application in Entra")
 	need(o.ProbeUser == "" || sources.Sessions != nil, "SystemSources.Sessions is missing: the probe of ProbeUser needs the graph.Client")
+	for _, accepted := range o.Accepted {
+		code, _, _ := strings.Cut(accepted, "[")
+		need(slices.ContainsFunc(c.checks, func(x Check) bool { return string(x.Code) == code }), "Accepted has %q: %w: Checks lists them", accepted, ErrUnknownCode)
+	}
 	need(o.Parallel >= 0, "Parallel is %d: it cannot be negative", o.Parallel)
 	need(o.UsageWarning >= 0 && o.UsageWarning <= 1, "UsageWarning is %v: use a part of 1, such as 0.8", o.UsageWarning)
 	for _, d := range []struct {
@@ -205,6 +216,13 @@ func (c *SystemCheck) Last() *Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last.clone()
+}
+
+// accepts reports whether a warning is accepted.
+func (c *SystemCheck) accepts(r *Result) bool {
+	return slices.ContainsFunc(c.opts.Accepted, func(accepted string) bool {
+		return accepted == string(r.Code) || strings.EqualFold(accepted, r.Name())
+	})
 }
 
 func orDefault[T comparable](field *T, value T) {

@@ -139,6 +139,9 @@ func (t *textWriter) result(r *group) {
 	if !trouble && !t.Verbose {
 		return
 	}
+	if t.Verbose && len(r.Names) > maxNames {
+		t.wrapped(strings.Repeat(" ", indent)+"- ", indent+4, "all of them: "+strings.Join(r.Names, ", "))
+	}
 	for _, e := range r.Evidence {
 		t.wrapped(strings.Repeat(" ", indent)+"- ", indent+4, e.Name+": "+e.Value)
 	}

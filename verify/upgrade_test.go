@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,11 +120,10 @@ func TestOneWayReady(t *testing.T) {
 
 func TestBidirectionalReady(t *testing.T) {
 	p := newPlant()
-	p.overflow = []string{"id-cy"}
 	r := p.oneOf(t, CodeBidirectionalReady, SystemOptions{}, nil)
 	assert.Equal(t, Passed, r.Status)
-	assert.Equal(t, []Evidence{{"users", "3"}, {"presence monitors", "2"}, {"users watched", "3"}, {"users beyond the monitors", "1"}}, r.Evidence)
-	assert.Empty(t, r.Lacks)
+	assert.Equal(t, []Evidence{{"users", "3"}, {"presence monitors", "2"}, {"users watched", "3"}}, r.Evidence)
+	assert.Equal(t, NotApplicable, p.oneOf(t, CodeUpgrade, SystemOptions{}, nil).Status, "there is nothing to upgrade")
 	p.roster.Limited = nil
 	for _, u := range p.roster.Users {
 		p.roster.Limited = append(p.roster.Limited, presence.Limitation{User: u, Direction: presence.TeamsToMiCollab})
@@ -131,19 +131,52 @@ func TestBidirectionalReady(t *testing.T) {
 	r = p.oneOf(t, CodeBidirectionalReady, SystemOptions{}, nil)
 	assert.Equal(t, NotApplicable, r.Status)
 	assert.Contains(t, r.Sentence, "users-limited", "which warns")
-
-	p = newPlant()
 	p.direction = presencebridge.OneWay
-	r = p.oneOf(t, CodeBidirectionalReady, SystemOptions{}, nil)
-	assert.Equal(t, NotApplicable, r.Status)
-	assert.Equal(t, "The bridge is one-way, and an upgrade to both directions lacks nothing.", r.Sentence)
+	assert.Equal(t, NotApplicable, p.oneOf(t, CodeBidirectionalReady, SystemOptions{}, nil).Status)
+}
+
+// What nobody has told is no reason to call a direction ready.
+func TestReadinessNeedsWhatIsTold(t *testing.T) {
+	of := func(change func(*SystemSources), code Code) Result {
+		p := newPlant()
+		sources := p.sources()
+		change(&sources)
+		c, err := NewSystemCheck(sources, p.settings(), &SystemOptions{Resolver: p, Dial: p.answer, LocalDoubles: true})
+		require.NoError(t, err)
+		for i := range c.checks {
+			if c.checks[i].Area == AreaNotifications {
+				c.checks[i].run = func(context.Context, *facts, string) Outcome { return passed() }
+			}
+		}
+		report, err := c.Run(t.Context(), nil)
+		require.NoError(t, err)
+		result, _ := report.Result(code, "")
+		return result
+	}
+	untouched := func(*SystemSources) {}
+	assert.Equal(t, Passed, of(untouched, CodeOneWayReady).Status)
+	assert.Equal(t, Passed, of(untouched, CodeBidirectionalReady).Status)
+	gateway := of(func(s *SystemSources) { s.Gateway = nil }, CodeOneWayReady)
+	assert.Equal(t, Skipped, gateway.Status)
+	assert.Equal(t, []string{"gateway-integration"}, gateway.Because)
+	miCollab := of(func(s *SystemSources) { s.MiCollab = nil }, CodeBidirectionalReady)
+	assert.Equal(t, Skipped, miCollab.Status)
+	assert.Contains(t, miCollab.Because, "micollab-password")
+}
+
+func TestUpgradeOfAOneWayBridge(t *testing.T) {
+	p := newPlant()
+	p.direction = presencebridge.OneWay
+	r := p.oneOf(t, CodeUpgrade, SystemOptions{}, nil)
+	assert.Equal(t, Passed, r.Status)
+	assert.Empty(t, r.Lacks)
 
 	// The one-way customer of Mitel's guide: nothing of the second direction is there.
 	p.registration.DelegatedPermissions, p.registration.WebRedirectURIs = []string{"offline_access"}, nil
 	p.miCollab.TeamsIntegration = false
 	p.pool.Monitors[0].Leaving, p.pool.Monitors[1].State = true, monitor.StateNotSetUp
-	r = p.oneOf(t, CodeBidirectionalReady, SystemOptions{}, func(_ *SystemSources, s *SystemSettings) { s.NotificationURL = "" })
-	assert.Equal(t, "The bridge is one-way. An upgrade to both directions still lacks: the delegated permission Presence.Read.All, the delegated permission Subscription.Read.All, the redirect URI "+
+	r = p.oneOf(t, CodeUpgrade, SystemOptions{}, func(_ *SystemSources, s *SystemSettings) { s.NotificationURL = "" })
+	assert.Equal(t, "An upgrade to both directions still lacks: the delegated permission Presence.Read.All, the delegated permission Subscription.Read.All, the redirect URI "+
 		testSignIn+" in Entra, 1 presence monitor with a client secret of its own, a notification URL, MiCollab's Microsoft Teams integration.", r.Sentence)
 	kinds := []LackKind{}
 	for _, l := range r.Lacks {
@@ -156,7 +189,7 @@ func TestBidirectionalReady(t *testing.T) {
 
 	// What is not known is lacking as knowledge.
 	p.registrationErr = errors.New("forbidden")
-	r = p.oneOf(t, CodeBidirectionalReady, SystemOptions{}, func(s *SystemSources, _ *SystemSettings) { s.MiCollab = nil })
+	r = p.oneOf(t, CodeUpgrade, SystemOptions{}, func(s *SystemSources, _ *SystemSettings) { s.MiCollab = nil })
 	assert.True(t, slices.ContainsFunc(r.Lacks, func(l Lack) bool { return l.Kind == LackRegistration && l.Unknown }))
 	assert.True(t, slices.ContainsFunc(r.Lacks, func(l Lack) bool { return l.Kind == LackMiCollab && l.Unknown }))
 }

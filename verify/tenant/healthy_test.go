@@ -41,7 +41,7 @@ func areas(r *verify.Report, of verify.Area) (all []string) {
 // direction does not apply.
 func TestAOneWayBridgeIsToldWhatAnUpgradeLacks(t *testing.T) {
 	lacks := func(r *verify.Report) (all []string) {
-		result, _ := r.Result(verify.CodeBidirectionalReady, "")
+		result, _ := r.Result(verify.CodeUpgrade, "")
 		for _, lack := range result.Lacks {
 			all = append(all, string(lack.Kind)+": "+lack.Name)
 			assert.NotEmpty(t, lack.Remedy, lack.Name)

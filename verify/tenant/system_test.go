@@ -349,7 +349,8 @@ func troubles(r *verify.Report) []string {
 func aside(r *verify.Report) []string {
 	var found []string
 	for _, result := range r.Results {
-		if result.Status == verify.NotApplicable {
+		// A bidirectional bridge has nothing to be upgraded to.
+		if upgraded := result.Code == verify.CodeUpgrade && r.Direction == presencebridge.Bidirectional; result.Status == verify.NotApplicable && !upgraded {
 			found = append(found, result.Name())
 		}
 	}
