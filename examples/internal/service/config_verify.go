@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/presencebridge/presencebridge/presence"
+	"github.com/presencebridge/presencebridge/verify"
 )
 
 // readVerify reads what the system check goes by. Whatever is not said counts as
@@ -44,7 +45,27 @@ func (s *Settings) readVerify(in *section) {
 	if c.ProbeUser != "" && !strings.Contains(c.ProbeUser, "@") && !guid.MatchString(c.ProbeUser) {
 		in.fail("probe_user", "%s is neither an e-mail address nor an Entra object id: write it like test@example.com", quote(c.ProbeUser))
 	}
+	for _, name := range in.list("accepted") {
+		code, _, _ := strings.Cut(name, "[")
+		switch codes := checkCodes(); {
+		case !slices.Contains(codes, code):
+			in.fail("accepted", "there is no check %s%s", quote(code), suggest(code, codes))
+		case slices.Contains(c.Accepted, name):
+			in.fail("accepted", "%s is in the list twice: remove one of them", quote(name))
+		default:
+			c.Accepted = append(c.Accepted, name)
+		}
+	}
 	in.close()
+}
+
+// checkCodes are the codes of all checks.
+func checkCodes() []string {
+	var codes []string
+	for _, check := range verify.Checks() {
+		codes = append(codes, string(check.Code))
+	}
+	return codes
 }
 
 // systemNames are the telephone systems that a configuration can name.

@@ -22,13 +22,14 @@ func TestVerifyConfiguration(t *testing.T) {
 	none := load("").Checks
 	assert.Equal(t, CheckSettings{Source: "the file bridge.yaml"}, none, "what nobody has said is not known")
 
-	s := load("verify: {gateway_integration: false, pbx: [mivoice business, MX-ONE], micollab_port: 8443, probe_user: Test@example.com}\n")
+	s := load("verify: {gateway_integration: false, pbx: [mivoice business, MX-ONE], micollab_port: 8443, probe_user: Test@example.com, accepted: [users-unmatched]}\n")
 	require.NotNil(t, s.Checks.GatewayIntegration)
 	assert.False(t, *s.Checks.GatewayIntegration)
 	assert.Equal(t, []presence.PBX{presence.MiVoiceBusiness, presence.MXONE}, s.Checks.PBX)
 	assert.Equal(t, 8443, s.Checks.MiCollabPort)
 	assert.False(t, s.Checks.MiCollabElsewhere)
 	assert.Equal(t, "Test@example.com", s.Checks.ProbeUser)
+	assert.Equal(t, []string{"users-unmatched"}, s.Checks.Accepted)
 
 	assert.True(t, load("verify: {micollab_reachable: false}\n").Checks.MiCollabElsewhere)
 	assert.False(t, load("verify: {micollab_reachable: true}\n").Checks.MiCollabElsewhere)
@@ -46,6 +47,8 @@ func TestEveryMistakeOfVerifyHasItsLineAndRemedy(t *testing.T) {
 		"micollab_port: 0":                                `bridge.yaml:25: verify.micollab_port: "0" is not a number above zero`,
 		"micollab_port: 44.3":                             "bridge.yaml:25: verify.micollab_port: 44.3 is not a whole number",
 		"micollab_port: 443\n  micollab_reachable: false": "bridge.yaml:25: verify.micollab_port: MiCollab is not tried, because micollab_reachable is false: remove one of the two",
+		"accepted: [users-unmached]":                      `bridge.yaml:25: verify.accepted: there is no check "users-unmached": did you mean users-unmatched?`,
+		"accepted: [users-limited, users-limited]":        `bridge.yaml:25: verify.accepted: "users-limited" is in the list twice: remove one of them`,
 		"probe_user: ada":                                 `bridge.yaml:25: verify.probe_user: "ada" is neither an e-mail address nor an Entra object id: write it like test@example.com`,
 	} {
 		_, _, err := Load("bridge.yaml", []byte(complete+"verify:\n  "+text+"\n"), environment)

@@ -25,6 +25,9 @@ type CheckSettings struct {
 	// MiCollabElsewhere: MiCollab's LAN cannot be reached from this machine. Default:
 	// it can.
 	MiCollabElsewhere bool
+	// Accepted are warnings that are as they should be, by the names of checks.
+	// Default: none.
+	Accepted []string
 	// MiCollabPort is the port at which MiCollab is tried. Default: 443.
 	MiCollabPort int
 	// ProbeUser is the e-mail address or the Entra object id of a test user, and
@@ -92,7 +95,7 @@ func (s *Service) newSystemCheck() (*verify.SystemCheck, error) {
 	}
 	return verify.NewSystemCheck(sources, settings, &verify.SystemOptions{
 		ProbeUser: set.Checks.ProbeUser, HTTPClient: s.HTTP, MiCollabPort: set.Checks.MiCollabPort, MiCollabElsewhere: set.Checks.MiCollabElsewhere,
-		LocalDoubles: set.Checks.LocalDoubles || localURL(set.Teams.Cloud.LoginURL), Secrets: set.secrets(),
+		LocalDoubles: set.Checks.LocalDoubles || localURL(set.Teams.Cloud.LoginURL), Secrets: set.secrets(), Accepted: set.Checks.Accepted,
 	})
 }
 
