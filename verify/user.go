@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,8 +157,11 @@ type Hop struct {
 	Title string  `json:"title"`
 	// Now is what it holds, read just now; empty where it could not be read.
 	Now string `json:"now,omitempty"`
-	// Error is why it could not be read.
+	// Error is why it could not be read, or a part of it.
 	Error string `json:"error,omitempty"`
+	// Unneeded: what Error keeps from being read matters to no other hop of this
+	// person, so that the hops can be compared without it.
+	Unneeded bool `json:"unneeded,omitempty"`
 	// Believed is what the bridge held of it, and BelievedAt when it had read that;
 	// BelievedAge is how old that was at the time of the report.
 	Believed    string    `json:"believed,omitempty"`
@@ -221,12 +225,19 @@ func (r *UserReport) Hop(name HopName) Hop {
 	return Hop{}
 }
 
-// ExitCode returns [ExitPassed] if all hops agree and [ExitFailed] otherwise.
+// ExitCode returns [ExitFailed] if hops part company, [ExitWarned] if those agree that
+// could be read while one that matters could not, and [ExitPassed] if all that matter
+// were read and agree.
 func (r *UserReport) ExitCode() int {
-	if r.Parting != nil {
+	unread := func(h Hop) bool { return h.Error != "" && !h.Unneeded }
+	switch {
+	case r.Parting != nil:
 		return ExitFailed
+	case slices.ContainsFunc(r.Hops, unread):
+		return ExitWarned
+	default:
+		return ExitPassed
 	}
-	return ExitPassed
 }
 
 // ErrNoEmail is the error of a user check without an e-mail address.

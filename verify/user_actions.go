@@ -25,8 +25,8 @@ type ResetReport struct {
 	After *UserReport `json:"after,omitempty"`
 }
 
-// ExitCode returns [ExitPassed] if the reset is complete and all hops agree after it,
-// and [ExitFailed] otherwise.
+// ExitCode returns [ExitFailed] if the reset is not complete, and otherwise the exit
+// code of the user check made after it.
 func (r *ResetReport) ExitCode() int {
 	if r.After == nil || len(r.Reset.Failures) > 0 {
 		return ExitFailed

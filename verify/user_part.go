@@ -39,9 +39,7 @@ func (r *reading) partMatch() (*Parting, bool) {
 	switch {
 	case errors.Is(r.account.err, presence.ErrNotFound):
 		return at("The Entra account with which the person was matched is gone.", "Create the account again, or remove the CloudLink user.", AzureAdministrator)
-	case errors.Is(r.person.err, presence.ErrNotFound) && !r.presentity.ok():
-		// A user id and a principal id may differ: a principal of whom CloudLink holds
-		// a presence is not gone.
+	case errors.Is(r.person.err, presence.ErrNotFound) && !r.principalAlone():
 		return at(fmt.Sprintf("CloudLink has no user with the id %s, with whom the person was matched.", user.PrincipalID), "Create the CloudLink user again, with the e-mail address of the Teams account.", CloudLinkAdministrator)
 	case r.account.ok() && !account.Enabled:
 		return at("The Entra account is disabled.", "Enable the account in Entra.", AzureAdministrator)

@@ -301,7 +301,11 @@ func TestWhatIsAsItShouldBePartsNowhereAndIsNoted(t *testing.T) {
 			test.make(d)
 			report := d.once(t, "ada@example.com")
 			require.Nil(t, report.Parting, "%+v", report.Parting)
-			assert.Equal(t, ExitPassed, report.ExitCode())
+			code := ExitPassed
+			if test.name == "directories cannot be asked" {
+				code = ExitWarned
+			}
+			assert.Equal(t, code, report.ExitCode())
 			if test.note == "" {
 				assert.Empty(t, report.Notes)
 				return
@@ -311,6 +315,46 @@ func TestWhatIsAsItShouldBePartsNowhereAndIsNoted(t *testing.T) {
 				found = found || strings.Contains(note, test.note)
 			}
 			assert.True(t, found, "%q is not among %q", test.note, report.Notes)
+		})
+	}
+}
+
+// TestWhatCouldNotBeReadIsNotPassed: only where nothing rests on it.
+func TestWhatCouldNotBeReadIsNotPassed(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(*desk)
+		hop  HopName
+		code int
+	}{
+		{"the Entra account", func(d *desk) { d.accountErr = presence.ErrUnavailable }, HopMatch, ExitWarned},
+		{"the CloudLink user", func(d *desk) { d.personErr = presence.ErrForbidden }, HopMatch, ExitWarned},
+		{"the Entra account, of a principal that is no user", func(d *desk) {
+			d.accountErr, d.personErr = presence.ErrUnavailable, presence.ErrNotFound
+		}, HopMatch, ExitWarned},
+		{"the telephone, which is not to reach Teams", func(d *desk) {
+			d.linesErr = presence.ErrForbidden
+			d.block(presencebridge.BlockUnsupportedPBX, "")
+		}, HopTelephone, ExitPassed},
+		{"Teams, where all is off", func(d *desk) {
+			d.presenceErr = presence.ErrForbidden
+			d.block(presencebridge.BlockOff, presencebridge.BlockOff)
+		}, HopTeams, ExitPassed},
+		{"MiCollab, to which nothing goes", func(d *desk) {
+			d.statusErr = presence.ErrForbidden
+			d.block("", presencebridge.BlockOneWay)
+		}, HopMiCollab, ExitPassed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := newDesk()
+			test.make(d)
+			report := d.once(t, "ada@example.com")
+			require.Nil(t, report.Parting, "%+v", report.Parting)
+			assert.NotEmpty(t, report.Hop(test.hop).Error)
+			assert.Equal(t, test.code, report.ExitCode())
+			reset, err := d.check(t, &UserOptions{Settle: -1}).ResetPhone(t.Context(), "ada@example.com")
+			require.NoError(t, err)
+			assert.Equal(t, test.code, reset.ExitCode())
 		})
 	}
 }

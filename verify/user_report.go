@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -65,6 +66,7 @@ func (r *reading) matchHop() Hop {
 		faults = append(faults, "CloudLink: "+wholeText(r.person.err))
 	}
 	h.Now, h.Error = strings.Join(now, "; "), strings.Join(faults, "; ")
+	h.Unneeded = h.Error != "" && r.account.err == nil && r.principalAlone()
 	for i, e := range r.left {
 		if i == maxListed {
 			h.has("left out too", fmt.Sprintf("%d more entries", len(r.left)-maxListed))
@@ -75,6 +77,12 @@ func (r *reading) matchHop() Hop {
 	return h
 }
 
+// principalAlone reports whether CloudLink knows the person as a principal and not as
+// a user of the same id. The two ids may differ.
+func (r *reading) principalAlone() bool {
+	return errors.Is(r.person.err, presence.ErrNotFound) && r.presentity.ok()
+}
+
 func (r *reading) telephoneHop() Hop {
 	e := r.explanation
 	h := r.believe(Hop{Name: HopTelephone, Title: "The line states of the telephones"}, "", e.LineReadAt)
@@ -82,6 +90,7 @@ func (r *reading) telephoneHop() Hop {
 		h.Believed = e.Line.String()
 	}
 	h.Error = wholeText(r.lines.err)
+	h.Unneeded = r.lines.err != nil && (notWanted(e.TeamsBlock) || len(r.missing()) == 0)
 	switch {
 	case !r.lines.asked:
 		h.Now = "there is no telephone"
@@ -145,6 +154,7 @@ func (r *reading) teamsHop() Hop {
 		h.Believed = e.Presence.String()
 	}
 	h.Error = wholeText(r.presence.err)
+	h.Unneeded = r.presence.err != nil && notWanted(e.TeamsBlock) && notWanted(e.StatusBlock)
 	if r.presence.ok() {
 		h.Now = r.presence.value.String()
 		h.has("sequence number", r.presence.value.SequenceNumber)
@@ -168,7 +178,7 @@ func (r *reading) teamsHop() Hop {
 }
 
 func (r *reading) cloudLinkHop() Hop {
-	h := Hop{Name: HopCloudLink, Title: "The presence that CloudLink holds", Error: wholeText(r.presentity.err)}
+	h := Hop{Name: HopCloudLink, Title: "The presence that CloudLink holds", Error: wholeText(r.presentity.err), Unneeded: r.presentity.err != nil}
 	if !r.presentity.ok() {
 		return h
 	}
@@ -185,6 +195,7 @@ func (r *reading) miCollabHop() Hop {
 		h.Believed = orElse(string(e.Shown), "none")
 	}
 	h.Error = wholeText(r.status.err)
+	h.Unneeded = r.status.err != nil && (notWanted(e.StatusBlock) || errors.Is(r.status.err, presence.ErrUnsupported))
 	if r.status.ok() {
 		h.Now = orElse(string(r.status.value), "none")
 	}

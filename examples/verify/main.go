@@ -41,7 +41,8 @@
 //
 // It exits with 0 if everything is as it should be, with 1 if something has failed or
 // was not done, with 2 when the command line or the configuration file is wrong, and
-// with 3 if nothing has failed and the system check warns.
+// with 3 if nothing has failed and the system check warns, or a place that matters to
+// the user check could not be read.
 package main
 
 import (

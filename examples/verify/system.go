@@ -130,8 +130,8 @@ func (p *program) resetPhone(ctx context.Context, s *system) int {
 	report, err := s.ResetPhone(ctx, p.flags.user)
 	code := exitFailed
 	if report != nil {
-		if err == nil && report.After != nil {
-			code = report.After.ExitCode()
+		if err == nil {
+			code = report.ExitCode()
 		}
 		code = p.print(report, report.WriteText, code)
 	}
