@@ -180,6 +180,9 @@ type SubscriptionSnapshot struct {
 	// while there is none. A creation counts as a renewal; an adopted one has no
 	// RenewedAt until it has been renewed here.
 	CreatedAt, RenewedAt, ExpiresAt time.Time
+	// WithoutSince is since when there are users to be watched and no subscription, in
+	// this process; zero while there is one, or nobody to watch.
+	WithoutSince time.Time
 	// ListeningSince is since when notifications of the present subscription arrive
 	// here; zero while there is none.
 	ListeningSince time.Time
@@ -229,7 +232,7 @@ func (m *Monitor) Snapshot() SubscriptionSnapshot {
 		Err:       s.err,
 		FailedAt:  s.failedAt, FailingSince: s.failingSince,
 		Subscribed: len(s.subscription.UserIDs),
-		LostAt:     s.lostAt, LostReason: s.lostCause,
+		LostAt:     s.lostAt, LostReason: s.lostCause, WithoutSince: s.withoutSince,
 	}
 	if s.subscription.ID != "" {
 		snapshot.SubscriptionID, snapshot.ExpiresAt = s.subscription.ID, s.subscription.ExpiresAt

@@ -53,6 +53,39 @@ func TestALookFindsWhetherTheSubscriptionExists(t *testing.T) {
 	})
 }
 
+// What is under creation for long must show, though nothing fails.
+func TestSinceWhenUsersHaveNoSubscription(t *testing.T) {
+	now, users := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), []string{"anna"}
+	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
+	s := &state{}
+	s.setUsers(at(0), nil, 0)
+	assert.Zero(t, s.withoutSince, "nobody is to be watched")
+	s.setUsers(at(1), users, 0)
+	s.setUsers(at(2), []string{"anna", "bob"}, 0)
+	assert.Equal(t, at(1), s.withoutSince, "since the first of them")
+	s.created(at(3), presence.Subscription{ID: "s1", ExpiresAt: at(60)}, at(40), Remembered{})
+	assert.Zero(t, s.withoutSince)
+	s.gone(at(4), ReasonExpired)
+	assert.Equal(t, at(4), s.withoutSince)
+	s.adopted(at(5), presence.Subscription{ID: "s2", ExpiresAt: at(60)}, Remembered{})
+	assert.Zero(t, s.withoutSince)
+	s.gone(at(6), ReasonExpired)
+	s.setUsers(at(7), nil, 0)
+	assert.Zero(t, s.withoutSince)
+
+	inBubble(t, nil, func(t *testing.T, w *world, m *Monitor) {
+		assert.Zero(t, m.Snapshot().WithoutSince)
+		w.setFault(failing("create", errMoody))
+		w.vanish("s1")
+		sleep(time.Minute)
+		lost := wall(time.Now())
+		require.NoError(t, m.look(t.Context(), w))
+		sleep(time.Minute)
+		assert.Equal(t, lost, m.Snapshot().WithoutSince)
+		w.setFault(nil)
+	})
+}
+
 // A renewal that is due must not be sent for what is known to be gone, and an
 // answer that comes late says nothing about the subscription of now.
 func TestAnAnswerAboutAFormerSubscriptionChangesNothing(t *testing.T) {

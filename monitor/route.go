@@ -40,7 +40,7 @@ func (r *route) retire() {
 // place of the previous one, which it returns, to be retired. Called with mu
 // held.
 func (m *Monitor) forget(cause string) (retired *route) {
-	m.state.gone(cause)
+	m.state.gone(time.Now(), cause)
 	retired, m.previous, m.route = m.previous, m.route, nil
 	return retired
 }

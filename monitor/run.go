@@ -151,7 +151,7 @@ func (m *Monitor) stop(ctx context.Context) {
 		m.deleteToStop(ctx)
 	}
 	m.mu.Lock()
-	m.state.gone("")
+	m.state.gone(time.Now(), "")
 	m.state.unsupported = false
 	m.state.succeeded()
 	present, previous := m.route, m.previous
@@ -188,7 +188,7 @@ func (m *Monitor) deleteToStop(ctx context.Context) {
 			return
 		}
 		m.mu.Lock()
-		m.state.gone("")
+		m.state.gone(time.Now(), "")
 		m.mu.Unlock()
 		m.remember(ctx)
 		m.emit(ctx, e)

@@ -86,6 +86,9 @@ type state struct {
 	lostAt    time.Time
 	lostCause string
 
+	// withoutSince is since when there are users and no subscription.
+	withoutSince time.Time
+
 	heardAt time.Time
 	misses  int
 
@@ -197,6 +200,17 @@ func (s *state) setUsers(now time.Time, users []string, settle time.Duration) {
 	}
 	s.users, s.asked = users, true
 	s.settledAt = earliest(now.Add(settle), s.changingSince.Add(settleMost*settle))
+	s.noteWithout(now)
+}
+
+// noteWithout keeps since when users have no subscription.
+func (s *state) noteWithout(now time.Time) {
+	switch {
+	case s.subscription.ID != "" || len(s.users) == 0:
+		s.withoutSince = time.Time{}
+	case s.withoutSince.IsZero():
+		s.withoutSince = wall(now)
+	}
 }
 
 // recalled takes over what the memory holds.
@@ -209,6 +223,7 @@ func (s *state) created(now time.Time, sub presence.Subscription, renewAt time.T
 	now = wall(now)
 	s.subscription, s.heardFrom, s.renewedAt, s.renewAt, s.seenAt = sub, now, now, renewAt, now
 	s.remembered, s.unfit = r, ""
+	s.noteWithout(now)
 	s.reauthorize, s.removed, s.vanished, s.silent, s.misses, s.cause = false, false, false, false, 0, ""
 }
 
@@ -225,8 +240,9 @@ func (s *state) renewed(now, expiresAt, renewAt time.Time) {
 }
 
 // gone forgets the subscription and keeps why.
-func (s *state) gone(cause string) {
+func (s *state) gone(now time.Time, cause string) {
 	s.subscription, s.remembered, s.unfit = presence.Subscription{}, Remembered{}, ""
+	s.noteWithout(now)
 	s.heardFrom, s.seenAt = time.Time{}, time.Time{}
 	s.reauthorize, s.removed, s.vanished, s.silent, s.misses, s.cause = false, false, false, false, 0, cause
 }

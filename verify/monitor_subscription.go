@@ -9,8 +9,8 @@ import (
 	"github.com/presencebridge/presencebridge/monitor"
 )
 
-// subscriptionGrace is how long a subscription may be under creation until that
-// is worth a word.
+// subscriptionGrace is how long a subscription may be under creation, whether that
+// fails or takes its time.
 const subscriptionGrace = 2 * time.Minute
 
 // keeper says who keeps a monitor.
@@ -85,8 +85,15 @@ func subscriptionHere(f *facts, m *monitorSeen) Outcome {
 	case s.SubscriptionID == "" && s.Failures > 0 && f.startedAt.Sub(s.FailingSince) >= subscriptionGrace:
 		return failed(fmt.Sprintf("The monitor %s has no subscription, and creating one fails since %s.", m.PrincipalName, moment(s.FailingSince)),
 			instruction(s.Err), append(evidence, lost...)...)
+	case s.SubscriptionID == "" && s.WithoutSince.IsZero():
+		// Users are assigned, and its upkeep has not begun to watch them.
+		return warned(fmt.Sprintf("The monitor %s has no subscription for its %s, and has not begun to create one.", m.PrincipalName, count(m.Users, "user")),
+			runAgain+" If it stays so, retry the monitor, and look at the log of the service.", append(evidence, lost...)...)
+	case s.SubscriptionID == "" && f.startedAt.Sub(s.WithoutSince) >= subscriptionGrace:
+		return failed(fmt.Sprintf("The monitor %s has had no subscription since %s, and none has been created.", m.PrincipalName, moment(s.WithoutSince)),
+			instruction(s.Err), append(append(evidence, Evidence{"next", s.NextAction}, Evidence{"next at", moment(s.NextAt)}), lost...)...)
 	case s.SubscriptionID == "":
-		return passed(append(evidence, Evidence{"state", "it is being created"})...)
+		return passed(append(evidence, Evidence{"state", "it is being created"}, Evidence{"since", moment(s.WithoutSince)})...)
 	case !s.ExpiresAt.After(f.startedAt):
 		return failed(fmt.Sprintf("The subscription of the monitor %s ended on %s and was not renewed.", m.PrincipalName, moment(s.ExpiresAt)), "", append(evidence, lost...)...)
 	case !s.SeenAt.Before(f.startedAt.Round(0)):

@@ -297,7 +297,7 @@ func TestMonitorSubscriptionChecks(t *testing.T) {
 		return func(_ *plant, m *monitor.MonitorStatus) { change(&m.Subscription) }
 	}
 	none := func(s *monitor.SubscriptionSnapshot) {
-		*s = monitor.SubscriptionSnapshot{Condition: monitor.ConditionCreating, Users: s.Users, NextAction: "create", NextAt: time.Now().Add(time.Second)}
+		*s = monitor.SubscriptionSnapshot{Condition: monitor.ConditionCreating, Users: s.Users, NextAction: "create", NextAt: time.Now().Add(time.Second), WithoutSince: time.Now().Add(-2*time.Minute + time.Second)}
 	}
 	elsewhere := func(m *monitor.MonitorStatus) {
 		m.Here, m.Keeper, m.Subscription = false, "other", monitor.SubscriptionSnapshot{}
@@ -308,6 +308,12 @@ func TestMonitorSubscriptionChecks(t *testing.T) {
 		{"expired", live(func(s *monitor.SubscriptionSnapshot) { s.ExpiresAt = time.Now().Add(-time.Second) }), nil,
 			[]Code{CodeMonitorSubscription}, Failed, "ended on 1999-12-31T23:59:59Z and was not renewed", "creates it again by itself", Operator, ""},
 		{"creating", live(none), nil, nil, "", "", "", "", ""},
+		{"creating for too long, and nothing fails", live(func(s *monitor.SubscriptionSnapshot) {
+			none(s)
+			s.WithoutSince = time.Now().Add(-2 * time.Minute)
+		}), nil, []Code{CodeMonitorSubscription}, Failed, "has had no subscription since 1999-12-31T23:58:00Z", "creates it again by itself", Operator, "{next create}"},
+		{"creating has not begun", live(func(s *monitor.SubscriptionSnapshot) { *s = monitor.SubscriptionSnapshot{} }), nil,
+			[]Code{CodeMonitorSubscription}, Warned, "has no subscription for its 3 users, and has not begun to create one", "look at the log", Operator, ""},
 		{"creating fails since just now", live(func(s *monitor.SubscriptionSnapshot) {
 			none(s)
 			s.Failures, s.Err, s.FailingSince = 2, errors.New("boom"), time.Now().Add(-time.Minute)
