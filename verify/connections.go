@@ -139,20 +139,17 @@ func worst(outcomes []Outcome, evidence []Evidence) Outcome {
 // the bridge reads everybody, which then takes some seconds and no more.
 const briefWindow = 5 * time.Second
 
+// checkThrottling looks ahead. A service that throttles the bridge now is the business
+// of the checks of the connections, without which this one is skipped.
 func checkThrottling(_ context.Context, f *facts, _ string) Outcome {
 	var usage []presence.BudgetUsage
-	basis := "what the services ask for: the clients' counts were not given"
+	basis := "the roster alone: nobody has given the clients' counts"
 	if f.sources.Usage != nil {
 		usage, basis = f.sources.Usage(), ""
 	}
 	now := time.Now()
 	var sentences []string
 	var evidence []Evidence
-	for _, h := range f.health {
-		if h.State == presencebridge.StateThrottled {
-			sentences = append(sentences, fmt.Sprintf("The service throttles the bridge when it wants to %s.", doing(h.Connection)))
-		}
-	}
 	for _, u := range usage {
 		evidence = append(evidence, Evidence{u.Name, fmt.Sprintf("%d of %d in %v", u.Used, u.Units, u.Window)})
 		switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/presence"
@@ -117,7 +118,6 @@ func TestThrottling(t *testing.T) {
 		{"resting", func(p *plant) { p.usage[0].PausedUntil = time.Now().Add(time.Minute) }, Warned, `The budget "presence" rests until 2000-01-01 00:01 UTC`},
 		{"rested", func(p *plant) { p.usage[0].PausedUntil = time.Now().Add(-time.Second) }, Passed, ""},
 		{"no budget", func(p *plant) { p.usage[0] = presence.BudgetUsage{Name: "x"} }, Passed, ""},
-		{"throttled", func(p *plant) { p.connection("phone-read").State = presencebridge.StateThrottled }, Warned, "throttles the bridge when it wants to read line states"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -135,5 +135,18 @@ func TestThrottling(t *testing.T) {
 	assert.Equal(t, Warned, p.oneOf(t, CodeThrottling, SystemOptions{UsageWarning: 0.008}, nil).Status)
 	r := p.oneOf(t, CodeThrottling, SystemOptions{}, func(s *SystemSources, _ *SystemSettings) { s.Usage = nil })
 	assert.Equal(t, Passed, r.Status)
-	assert.Contains(t, r.Basis, "the clients' counts were not given")
+	assert.Contains(t, r.Basis, "nobody has given the clients' counts")
+}
+
+// A service that throttles is told once, by the check of its connection.
+func TestThrottledConnectionIsToldOnce(t *testing.T) {
+	p := newPlant()
+	p.connection("phone-read").State = presencebridge.StateThrottled
+	c, err := NewSystemCheck(p.sources(), p.settings(), &SystemOptions{Resolver: p})
+	require.NoError(t, err)
+	report, err := c.Run(t.Context(), &RunOptions{Only: []Code{CodeThrottling}})
+	require.NoError(t, err)
+	assert.Equal(t, []string{string(CodeConnectionCloudLink)}, resultNames(report.Troubles()))
+	r, _ := report.Result(CodeThrottling, "")
+	assert.Equal(t, Skipped, r.Status)
 }
