@@ -138,8 +138,8 @@ func (f *facts) miCollabAddresses(ctx context.Context, m MiCollabFacts) ([]netip
 	return addresses, err
 }
 
-// unresolved is the outcome for a name without an address.
-func (f *facts) unresolved(host string, err error) Outcome {
+// miCollabUnresolved is the outcome for a name of MiCollab without an address.
+func (f *facts) miCollabUnresolved(host string, err error) Outcome {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound && f.opts.MiCollabElsewhere:
@@ -162,7 +162,7 @@ func checkMiCollabAddressPrivate(ctx context.Context, f *facts, _ string) Outcom
 	host, literal := miCollabHost(m)
 	addresses, err := f.miCollabAddresses(ctx, m)
 	if err != nil {
-		return f.unresolved(host, err)
+		return f.miCollabUnresolved(host, err)
 	}
 	var all, wrong, perhaps []string
 	for _, a := range addresses {
@@ -214,7 +214,7 @@ func checkMiCollabReachable(ctx context.Context, f *facts, _ string) Outcome {
 	host, _ := miCollabHost(m)
 	addresses, err := f.miCollabAddresses(ctx, m)
 	if err != nil {
-		return f.unresolved(host, err)
+		return f.miCollabUnresolved(host, err)
 	}
 	addresses = addresses[:min(len(addresses), maxDials)]
 	port := strconv.Itoa(f.opts.MiCollabPort)

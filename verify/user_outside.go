@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (r *reading) partOutside() *Parting {
 	case errors.Is(account.err, presence.ErrNotFound), errors.Is(account.err, presence.ErrInvalid):
 		return at("Neither Entra nor the bridge knows anybody by this address.", "Check the address. It must be the user principal name or the mail address of the Entra account, and the e-mail address of the CloudLink user.", Operator)
 	default:
-		return at("The bridge knows nobody by this address, and Entra could not be asked: "+errorText(account.err)+".", orElse(instruction(account.err), makeSystemCheck), whose(account.err, AzureAdministrator))
+		return at("The bridge knows nobody by this address, and Entra could not be asked: "+errorText(account.err)+".", cmp.Or(instruction(account.err), makeSystemCheck), whose(account.err, AzureAdministrator))
 	}
 }
 

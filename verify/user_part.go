@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (r *reading) partTelephone() (*Parting, bool) {
 	case len(missing) > 0:
 		what := "The line state"
 		if all := len(e.User.Endpoints); len(missing) < all {
-			what = fmt.Sprintf("The line state of %d of the person's %d telephones (%s)", len(missing), all, firstOf(missing))
+			what = fmt.Sprintf("The line state of %d of the person's %d telephones (%s)", len(missing), all, names(missing))
 		}
 		err := r.lines.err
 		if err == nil {
@@ -139,7 +140,7 @@ const untilSettled = "Wait until the state has settled. If it does not, look at 
 
 // unreadable says that a hop could not be read.
 func unreadable(hop HopName, what string, err error, by Administrator) *Parting {
-	return &Parting{hop, what + " cannot be read: " + errorText(err) + ".", orElse(instruction(err), makeSystemCheck), whose(err, by)}
+	return &Parting{hop, what + " cannot be read: " + errorText(err) + ".", cmp.Or(instruction(err), makeSystemCheck), whose(err, by)}
 }
 
 // whose is who looks into an error: the administrator of the service if it answered,
@@ -157,7 +158,7 @@ func againBySelf(err error, by Administrator) (string, Administrator) {
 	if !errors.Is(err, presence.ErrUnauthorized) && !errors.Is(err, presence.ErrForbidden) {
 		by = Operator
 	}
-	return orElse(instruction(err), "The bridge makes it again by itself. If it goes on failing, make the system check."), by
+	return cmp.Or(instruction(err), "The bridge makes it again by itself. If it goes on failing, make the system check."), by
 }
 
 // failureOf tells of the last error of a kind of request for the person, as a
@@ -195,21 +196,6 @@ func sessionText(e *presencebridge.Explanation) string {
 
 // maxListed is how many entries of a list a report has.
 const maxListed = 16
-
-// firstOf lists the first of many.
-func firstOf(list []string) string {
-	if len(list) <= maxListed {
-		return strings.Join(list, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(list[:maxListed], ", "), len(list)-maxListed)
-}
-
-func orElse(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
-}
 
 // errorText is an error as the end of a sentence, which the caller closes with a full
 // stop.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (r *reading) matchHop() Hop {
 	h := Hop{Name: HopMatch, Title: "The person on both sides"}
 	if e := r.explanation; e != nil {
 		h.Believed = fmt.Sprintf("Entra account %s is CloudLink principal %s by the address %s", e.User.TeamsID, e.User.PrincipalID, e.User.Email)
-		h.has("telephone system", string(e.User.PBX), "mapping groups", firstOf(e.User.Groups))
+		h.has("telephone system", string(e.User.PBX), "mapping groups", names(e.User.Groups))
 	}
 	var now, faults []string
 	switch account := r.account.value; {
@@ -183,7 +184,7 @@ func (r *reading) cloudLinkHop() Hop {
 		return h
 	}
 	p := r.presentity.value
-	h.Now = orElse(p.Status, "none")
+	h.Now = cmp.Or(p.Status, "none")
 	h.has("reason", p.Reason, "changed", earlier(r.at, p.ModifiedOn))
 	return h
 }
@@ -192,12 +193,12 @@ func (r *reading) miCollabHop() Hop {
 	e := r.explanation
 	h := r.believe(Hop{Name: HopMiCollab, Title: "What MiCollab shows", Wanted: string(e.Wanted)}, "", e.ShownAt)
 	if !e.ShownAt.IsZero() {
-		h.Believed = orElse(string(e.Shown), "none")
+		h.Believed = cmp.Or(string(e.Shown), "none")
 	}
 	h.Error = wholeText(r.status.err)
 	h.Unneeded = r.status.err != nil && (notWanted(e.StatusBlock) || errors.Is(r.status.err, presence.ErrUnsupported))
 	if r.status.ok() {
-		h.Now = orElse(string(r.status.value), "none")
+		h.Now = cmp.Or(string(r.status.value), "none")
 	}
 	if !e.BasisReadAt.IsZero() {
 		h.has("follows", fmt.Sprintf("%s in Teams, read %s", e.Basis, before(r.at, e.BasisReadAt)))
@@ -239,7 +240,7 @@ func (r *UserReport) Copy() ([]byte, error) {
 
 // before says how long before now a time was.
 func before(now, t time.Time) string {
-	return orElse(earlier(now, t), "never")
+	return cmp.Or(earlier(now, t), "never")
 }
 
 // earlier says how long before now a time was; empty for no time.
