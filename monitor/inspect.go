@@ -48,11 +48,11 @@ func (p *Pool) takeInspection(r *record, found *Inspection, now time.Time) {
 	living := slices.DeleteFunc(slices.Clone(found.ClientSecrets), func(s ClientSecret) bool {
 		return !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now)
 	})
-	r.SecretExpiresAt, r.SecretUnknown, _ = secretEnd(living, p.opts.SecretDescription, r.secrets.ClientSecret)
+	r.SecretExpiresAt, r.SecretUnknown = secretEnd(living, p.opts.SecretDescription, r.secrets.ClientSecret)
 	if !p.opts.FeatureSecret.IsZero() && r.Application == p.Application() {
-		ends, unknown, called := secretEnd(found.ClientSecrets, p.opts.SecretDescription, p.opts.FeatureSecret)
+		ends, unknown := secretEnd(found.ClientSecrets, p.opts.SecretDescription, p.opts.FeatureSecret)
 		p.mu.Lock()
-		p.feature.expiresAt, p.feature.unknown, p.feature.description = ends, unknown, called
+		p.feature.expiresAt, p.feature.unknown = ends, unknown
 		p.poke()
 		p.mu.Unlock()
 	}
@@ -64,23 +64,20 @@ func (r *record) takeChecked(fresh *record) {
 	r.SecretExpiresAt, r.SecretUnknown, r.SecretAcceptedAt = fresh.SecretExpiresAt, fresh.SecretUnknown, fresh.SecretAcceptedAt
 }
 
-// secretEnd returns when a client secret ends, or why that is not known, and what
-// it is called.
-func secretEnd(all []ClientSecret, description string, value presence.Secret) (ends time.Time, unknown, called string) {
+// secretEnd returns when a client secret ends, or why that is not known.
+func secretEnd(all []ClientSecret, description string, value presence.Secret) (ends time.Time, unknown string) {
 	found, err := FindClientSecret(all, description, value)
 	if err != nil {
 		unknown = err.Error()
 	}
-	return found.ExpiresAt, unknown, found.Description
+	return found.ExpiresAt, unknown
 }
 
 // featureSecret is the client secret of the bridge itself.
 type featureSecret struct {
 	expiresAt time.Time
 	unknown   string
-	// description is what it is called in Entra.
-	description string
-	warned      warningReached
+	warned    warningReached
 }
 
 // warningReached is the warning that was given last.

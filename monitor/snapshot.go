@@ -34,11 +34,8 @@ type Snapshot struct {
 
 	// FeatureSecretExpiresAt is the end of the bridge's own client secret, zero
 	// where it is not known; FeatureSecretUnknown then says why.
-	// FeatureSecretDescription is what it is called in Entra, as far as that is
-	// known.
-	FeatureSecretExpiresAt   time.Time
-	FeatureSecretUnknown     string
-	FeatureSecretDescription string
+	FeatureSecretExpiresAt time.Time
+	FeatureSecretUnknown   string
 
 	// FormerKeys is how many monitors' records are sealed with a former key of the
 	// [Sealer], which can go when there is none: Run seals them anew.
@@ -70,7 +67,7 @@ func (p *Pool) Snapshot() Snapshot {
 		Planner: p.running && p.planning.leaderUntil.After(now), Err: errors.Join(p.storeFaults.read, p.storeFaults.write),
 		Users: len(p.wanted), Overflow: slices.Clone(plan.Overflow), Unwatched: p.unwatchedLocked(plan, now),
 		Needed: MonitorsNeeded(len(p.wanted), p.opts.Monitor.Capacity) + p.opts.Spares, Spares: p.opts.Spares,
-		FeatureSecretExpiresAt: p.feature.expiresAt, FeatureSecretUnknown: p.feature.unknown, FeatureSecretDescription: p.feature.description,
+		FeatureSecretExpiresAt: p.feature.expiresAt, FeatureSecretUnknown: p.feature.unknown,
 	}
 	working := 0
 	for _, r := range p.records {

@@ -128,6 +128,7 @@ func newPlant() *plant {
 	s.ListeningSince, s.SeenAt = s.CreatedAt, s.RenewedAt
 	m := &p.pool.Monitors[0]
 	m.SubscriptionID, m.SubscriptionCreatedAt, m.SubscriptionExpiresAt = s.SubscriptionID, s.CreatedAt, s.ExpiresAt
+	m.NotificationURL = testURL
 	p.pool.Monitors[1].State = monitor.StateAuthorized
 	p.watcher = cloudlink.WatcherSnapshot{
 		State: cloudlink.WatcherSubscribed, LastCheck: now, LastEvent: now,

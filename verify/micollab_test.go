@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/presencebridge/presencebridge"
 	"github.com/presencebridge/presencebridge/micollab"
@@ -189,4 +191,16 @@ func TestMiCollabIsReachedAtAnyAddress(t *testing.T) {
 		assert.Equal(t, "10.0.0.1:443", r.value("connected to"))
 		assert.Equal(t, 1, closed)
 	})
+}
+
+func TestMiCollabPortIsOne(t *testing.T) {
+	p := newPlant()
+	for port, ok := range map[int]bool{-1: false, 0: true, 1: true, 65535: true, 65536: false} {
+		_, err := NewSystemCheck(p.sources(), p.settings(), &SystemOptions{MiCollabPort: port})
+		if ok {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, fmt.Sprintf("MiCollabPort is %d: use a port from 1 to 65535", port))
+	}
 }

@@ -167,10 +167,12 @@ func checkMonitorConsent(ctx context.Context, f *facts, name string) Outcome {
 func checkMonitorAuthorized(ctx context.Context, f *facts, name string) Outcome {
 	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
 		if o, bad := m.trouble(CodeMonitorAuthorized); bad {
-			o.Evidence = append(o.Evidence, Evidence{"authorized before", moment(m.AuthorizedAt)}, Evidence{"the authorization URL ends", moment(m.SignInExpiresAt)})
+			o.Evidence = append(o.Evidence, Evidence{"authorized before", moment(m.AuthorizedAt)}, Evidence{"the authorization URL ends", moment(m.SignInExpiresAt)},
+				Evidence{"last sign-in refused", moment(m.SignInFailedAt)}, Evidence{"because", m.SignInFailure})
 			return o
 		}
-		return passed(Evidence{"authorized", moment(m.AuthorizedAt)}, Evidence{"grant used", moment(m.RefreshedAt)})
+		return passed(Evidence{"authorized", moment(m.AuthorizedAt)}, Evidence{"grant used", moment(m.RefreshedAt)},
+			Evidence{"a later sign-in refused", moment(m.SignInFailedAt)}, Evidence{"because", m.SignInFailure})
 	})(ctx, f, name)
 }
 

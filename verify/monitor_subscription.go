@@ -71,7 +71,10 @@ func subscriptionHere(f *facts, m *monitorSeen) Outcome {
 	evidence := []Evidence{
 		{"condition", string(s.Condition)}, {"subscription", s.SubscriptionID}, {"users", strconv.Itoa(m.Users)},
 		{"created", moment(s.CreatedAt)}, {"renewed", moment(s.RenewedAt)}, {"ends", moment(s.ExpiresAt)},
-		{"confirmed by Microsoft Graph", moment(s.SeenAt)},
+		{"confirmed by Microsoft Graph", moment(s.SeenAt)}, {"encrypts for the certificate", s.EncryptionID},
+	}
+	if s.SubscriptionID == m.SubscriptionID {
+		evidence = append(evidence, Evidence{"delivers to", m.NotificationURL})
 	}
 	if s.Failures > 0 {
 		evidence = append(evidence, Evidence{"failures", strconv.Itoa(s.Failures)}, ofError(s.Err))
@@ -96,6 +99,8 @@ func subscriptionHere(f *facts, m *monitorSeen) Outcome {
 		return passed(append(evidence, Evidence{"state", "it is being created"}, Evidence{"since", moment(s.WithoutSince)})...)
 	case !s.ExpiresAt.After(f.startedAt):
 		return failed(fmt.Sprintf("The subscription of the monitor %s ended on %s and was not renewed.", m.PrincipalName, moment(s.ExpiresAt)), "", append(evidence, lost...)...)
+	case s.SubscriptionID == m.SubscriptionID && elsewhere(f, m):
+		return deliversElsewhere(f, m, append(evidence, lost...))
 	case !s.SeenAt.Before(f.startedAt.Round(0)):
 		return passed(append(evidence, lost...)...).on("Microsoft Graph, asked for the subscription now")
 	default:
@@ -108,6 +113,7 @@ func subscriptionElsewhere(f *facts, m *monitorSeen) Outcome {
 	evidence := []Evidence{
 		keeper(m), {"subscription", m.SubscriptionID}, {"users", strconv.Itoa(m.Users)},
 		{"created", moment(m.SubscriptionCreatedAt)}, {"ends", moment(m.SubscriptionExpiresAt)},
+		{"delivers to", m.NotificationURL}, {"encrypts for the certificate", m.EncryptionID},
 	}
 	const basis = "what the process that keeps the monitor has written to the store"
 	switch {
@@ -117,9 +123,23 @@ func subscriptionElsewhere(f *facts, m *monitorSeen) Outcome {
 	case !m.SubscriptionExpiresAt.After(f.startedAt):
 		return failed(fmt.Sprintf("The subscription of the monitor %s ended on %s, as far as the process %s that keeps it has told.", m.PrincipalName, moment(m.SubscriptionExpiresAt), m.Keeper),
 			"Look whether that process is alive, and run the check there.", evidence...).on(basis)
+	case elsewhere(f, m):
+		return deliversElsewhere(f, m, evidence).on(basis)
 	default:
 		return passed(evidence...).on(basis)
 	}
+}
+
+// elsewhere reports whether the subscription that the store has delivers to another
+// URL than the configured one.
+func elsewhere(f *facts, m *monitorSeen) bool {
+	wanted := f.settings.NotificationURL
+	return wanted != "" && m.NotificationURL != "" && m.NotificationURL != wanted
+}
+
+func deliversElsewhere(f *facts, m *monitorSeen, evidence []Evidence) Outcome {
+	return warned(fmt.Sprintf("The subscription of the monitor %s delivers to %s, and the configured notification URL is %s.", m.PrincipalName, m.NotificationURL, f.settings.NotificationURL),
+		"Give all processes that share the store, and this check, the same notification URL, and start them again: they replace the subscription.", evidence...)
 }
 
 func checkMonitorSubscriptionUsers(ctx context.Context, f *facts, name string) Outcome {

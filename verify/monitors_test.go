@@ -121,6 +121,23 @@ func TestMonitorThatNobodyHasAuthorized(t *testing.T) {
 	}
 }
 
+// A sign-in that was refused is told, whether an earlier one holds or none does.
+func TestRefusedSignInIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlant()
+		m := &p.pool.Monitors[0]
+		m.SignInFailedAt, m.SignInFailure = time.Now().Add(-time.Minute), "somebody else has signed in"
+		said := func(name string) {
+			r := p.only(t, nil, CodeMonitorAuthorized)[0]
+			assert.Equal(t, "1999-12-31T23:59:00Z", evidenceOf(r, name))
+			assert.Equal(t, "somebody else has signed in", evidenceOf(r, "because"))
+		}
+		said("a later sign-in refused")
+		m.Troubles = []monitor.Trouble{{Kind: monitor.TroubleNeverAuthorized}}
+		said("last sign-in refused")
+	})
+}
+
 // Of several causes each fails its own check, and what Entra says is not mixed
 // with what there is to do.
 func TestSeveralTroublesOfAMonitor(t *testing.T) {
@@ -307,6 +324,16 @@ func TestMonitorSubscriptionChecks(t *testing.T) {
 			[]Code{CodeMonitorWorking}, Warned, "No process keeps the monitor monitor1@example.com", "lease", Operator, ""},
 		{"expired", live(func(s *monitor.SubscriptionSnapshot) { s.ExpiresAt = time.Now().Add(-time.Second) }), nil,
 			[]Code{CodeMonitorSubscription}, Failed, "ended on 1999-12-31T23:59:59Z and was not renewed", "creates it again by itself", Operator, ""},
+		{"delivers elsewhere", func(_ *plant, m *monitor.MonitorStatus) { m.NotificationURL = "https://former.example.com/graph" }, nil,
+			[]Code{CodeMonitorSubscription}, Warned, "delivers to https://former.example.com/graph, and the configured notification URL is " + testURL, "same notification URL", Operator,
+			"{delivers to https://former.example.com/graph}"},
+		{"delivers elsewhere, kept by another process", func(_ *plant, m *monitor.MonitorStatus) {
+			elsewhere(m)
+			m.NotificationURL, m.EncryptionID = "https://former.example.com/graph", "cert-7"
+		}, nil, []Code{CodeMonitorSubscription}, Warned, "delivers to https://former.example.com/graph", "same notification URL", Operator, "{encrypts for the certificate cert-7}"},
+		{"what the store has is an older one", func(_ *plant, m *monitor.MonitorStatus) {
+			m.SubscriptionID, m.NotificationURL = "subscription-0", "https://former.example.com/graph"
+		}, nil, nil, "", "", "", "", ""},
 		{"creating", live(none), nil, nil, "", "", "", "", ""},
 		{"creating for too long, and nothing fails", live(func(s *monitor.SubscriptionSnapshot) {
 			none(s)

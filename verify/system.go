@@ -173,6 +173,7 @@ func NewSystemCheck(sources SystemSources, settings SystemSettings, opts *System
 		need(slices.ContainsFunc(c.checks, func(x Check) bool { return string(x.Code) == code }), "Accepted has %q: %w: Checks lists them", accepted, ErrUnknownCode)
 	}
 	need(o.Parallel >= 0, "Parallel is %d: it cannot be negative", o.Parallel)
+	need(o.MiCollabPort >= 0 && o.MiCollabPort <= 65535, "MiCollabPort is %d: use a port from 1 to 65535, or 0 for 443", o.MiCollabPort)
 	need(o.UsageWarning >= 0 && o.UsageWarning <= 1, "UsageWarning is %v: use a part of 1, such as 0.8", o.UsageWarning)
 	for _, d := range []struct {
 		name string
