@@ -170,6 +170,10 @@ func checkPermissionDeclared(delegated bool) func(context.Context, *facts, strin
 		if has(declared, name) {
 			return passed(Evidence{"needed to", p.Purpose}, weight)
 		}
+		if delegated && !r.tells(p) {
+			return notApplicable(fmt.Sprintf("Whether the delegated permission %s is declared cannot be told: the registration names permissions by their ids, and that of this one is not known here. Whether it is granted is told by %s, once a monitor is authorized.", name, CodeMonitorRecommended),
+				weight, Evidence{"declared by ids that are not known", count(r.UnknownDelegated, "permission")})
+		}
 		return failed(fmt.Sprintf("The %s permission %s, needed to %s, is not among the API permissions of the application.", kind, name, cmp.Or(p.Purpose, "run the integration")),
 			fmt.Sprintf("Add the permission %s of Microsoft Graph (type %s) under API permissions of the application in Entra, and grant admin consent.", name, strings.ToUpper(kind[:1])+kind[1:]),
 			weight)

@@ -373,3 +373,28 @@ func TestALongListOfNamesIsCutShort(t *testing.T) {
 	assert.Equal(t, "a, b, c, d, e, f, g, h, i, j", names(list))
 	assert.Equal(t, "a, b, c, d, e, f, g, h, i, j and 2 more", names(append(list, "k", "l")))
 }
+
+// A registration has ids alone: one that is not known may be that of a permission
+// which somebody asks for by a name of their own.
+func TestPermissionWhoseIDIsNotKnown(t *testing.T) {
+	declared := func(change func(*plant)) Result {
+		p := newPlant()
+		p.permissions = append(p.permissions, Permission{Name: "Mail.Read", Delegated: true, Unidentified: true})
+		change(p)
+		r, ok := entraCheck(t, p, p.settings()).Result(CodeDelegatedPermissionDeclared, "Mail.Read")
+		require.True(t, ok)
+		return r
+	}
+	r := declared(func(p *plant) { p.registration.UnknownDelegated = 2 })
+	assert.Equal(t, NotApplicable, r.Status)
+	assert.Contains(t, r.Sentence, "cannot be told")
+	assert.Equal(t, "2 permissions", evidenceOf(r, "declared by ids that are not known"))
+	assert.Equal(t, Warned, declared(func(*plant) {}).Status, "none that it could be")
+	assert.Equal(t, Warned, declared(func(p *plant) {
+		p.registration.UnknownDelegated, p.permissions[len(p.permissions)-1].Unidentified = 2, false
+	}).Status, "its id is known, and not there")
+	assert.Equal(t, Passed, declared(func(p *plant) {
+		p.registration.DelegatedPermissions = append(p.registration.DelegatedPermissions, "Mail.Read")
+		p.registration.UnknownDelegated = 1
+	}).Status)
+}

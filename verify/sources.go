@@ -53,6 +53,15 @@ type Registration struct {
 	// ApplicationPermissions and DelegatedPermissions are those of Microsoft Graph
 	// that it declares, by name as far as they are among [Entra.Permissions].
 	ApplicationPermissions, DelegatedPermissions []string
+	// UnknownDelegated is how many of the delegated ones have an id in place of a
+	// name, which is not known. One that is [Permission].Unidentified may be among them.
+	UnknownDelegated int
+}
+
+// tells reports whether the registration tells of a delegated permission whether it
+// declares it.
+func (r *Registration) tells(p Permission) bool {
+	return has(r.DelegatedPermissions, p.Name) || !p.Unidentified || r.UnknownDelegated == 0
 }
 
 // Permission is a permission of Microsoft Graph that the integration asks for.
@@ -65,6 +74,8 @@ type Permission struct {
 	Required bool
 	// AdminConsent: only an administrator can consent to it.
 	AdminConsent bool
+	// Unidentified: its id is not known, by which a registration declares it.
+	Unidentified bool
 }
 
 // CloudLink is what the checks ask CloudLink. A client of package cloudlink is

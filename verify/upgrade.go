@@ -83,7 +83,12 @@ func Upgrade(s UpgradeState) []Lack {
 		unknown(LackRegistration, "knowledge of the application's registration", "Grant the application permission Application.Read.All, and run the check again: it tells then which permissions and redirect URI are lacking.", AzureAdministrator)
 	} else {
 		for _, p := range s.Permissions {
-			if p.Delegated && !has(s.Registration.DelegatedPermissions, p.Name) {
+			switch {
+			case !p.Delegated || has(s.Registration.DelegatedPermissions, p.Name):
+			case !s.Registration.tells(p):
+				unknown(LackDelegatedPermission, "knowledge whether the delegated permission "+p.Name+" is declared",
+					"Look whether it is among the API permissions of the application in Entra (type Delegated), and granted: its id is not known here.", AzureAdministrator)
+			default:
 				what := "Add the permission (type Delegated) under API permissions of the application in Entra, and grant admin consent."
 				if !p.Required {
 					what += " It is recommended and not required."

@@ -36,6 +36,10 @@ func TestUpgrade(t *testing.T) {
 	}{
 		{"permission", func(s *UpgradeState) { s.Registration.DelegatedPermissions = s.Registration.DelegatedPermissions[:2] },
 			[]Lack{{Kind: LackDelegatedPermission, Name: "the delegated permission Subscription.Read.All", Count: 1, Administrator: AzureAdministrator}}, "recommended and not required"},
+		{"permission whose id is not known", func(s *UpgradeState) {
+			s.Permissions = append(s.Permissions, Permission{Name: "Mail.Read", Delegated: true, Unidentified: true})
+			s.Registration.UnknownDelegated = 1
+		}, []Lack{{Kind: LackDelegatedPermission, Name: "knowledge whether the delegated permission Mail.Read is declared", Count: 1, Unknown: true, Administrator: AzureAdministrator}}, "its id is not known"},
 		{"redirect URI not configured", func(s *UpgradeState) { s.RedirectURI = "" }, []Lack{{Kind: LackRedirectURI, Name: "a redirect URI", Count: 1, Administrator: Operator}}, "configuration"},
 		{"redirect URI not registered", func(s *UpgradeState) { s.Registration.WebRedirectURIs = nil },
 			[]Lack{{Kind: LackRedirectURI, Name: "the redirect URI " + testSignIn + " in Entra", Count: 1, Administrator: AzureAdministrator}}, "platform Web"},

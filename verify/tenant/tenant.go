@@ -85,6 +85,7 @@ func permissions(scopes []string) []verify.Permission {
 	for _, p := range slices.Concat(graph.ApplicationPermissions(), delegated) {
 		all = append(all, verify.Permission{
 			Name: p.Name, Purpose: p.Purpose, Delegated: p.Type == graph.DelegatedPermission, Required: p.Required, AdminConsent: p.AdminConsent,
+			Unidentified: p.ID == "",
 		})
 	}
 	return all
@@ -107,8 +108,9 @@ func (t *Tenant) SignIn(ctx context.Context) (verify.SignIn, error) {
 // Registration reads the registration of the client's application. Without the
 // application permission Application.Read.All the error matches
 // presence.ErrForbidden; presence.ErrNotFound where another tenant has registered
-// it. Permissions that the integration does not ask for have their ids in place of
-// names.
+// it. Permissions that package graph does not know have their ids in place of names:
+// a registration has no names, and whether one of them is a permission of
+// [Options].Scopes that it does not know either cannot be told.
 func (t *Tenant) Registration(ctx context.Context) (verify.Registration, error) {
 	app, err := t.client.Application(ctx)
 	if err != nil {
@@ -127,22 +129,28 @@ func (t *Tenant) Registration(ctx context.Context) (verify.Registration, error) 
 		}
 		switch required.Type {
 		case graph.ApplicationPermission:
-			r.ApplicationPermissions = append(r.ApplicationPermissions, nameOf(required.ID, graph.ApplicationPermissions()))
+			name, _ := nameOf(required.ID, graph.ApplicationPermissions())
+			r.ApplicationPermissions = append(r.ApplicationPermissions, name)
 		case graph.DelegatedPermission:
-			r.DelegatedPermissions = append(r.DelegatedPermissions, nameOf(required.ID, graph.DelegatedScopes()))
+			name, known := nameOf(required.ID, graph.DelegatedScopes())
+			r.DelegatedPermissions = append(r.DelegatedPermissions, name)
+			if !known {
+				r.UnknownDelegated++
+			}
 		}
 	}
 	return r, nil
 }
 
-// nameOf returns the name of a permission; its id where it is none of known.
-func nameOf(id string, known []graph.Permission) string {
+// nameOf returns the name of a permission, and whether it is one of known; its id if
+// it is not.
+func nameOf(id string, known []graph.Permission) (string, bool) {
 	for _, p := range known {
 		if strings.EqualFold(p.ID, id) {
-			return p.Name
+			return p.Name, true
 		}
 	}
-	return id
+	return id, false
 }
 
 // GrantedPermissions reads which application permissions were consented to;

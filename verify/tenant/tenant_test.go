@@ -243,6 +243,7 @@ func TestTheRegistrationHasNames(t *testing.T) {
 		assert.Equal(w, []string{"https://public.example"}, r.PublicClientRedirectURIs)
 		assert.ElementsMatch(w, append(slices.Clone(w.app.ApplicationPermissions), "7ab1d382-f21e-4acd-a863-ba3e13f7da61"), r.ApplicationPermissions)
 		assert.ElementsMatch(w, w.app.DelegatedPermissions, r.DelegatedPermissions)
+		assert.Zero(w, r.UnknownDelegated)
 		require.Len(w, r.ClientSecrets, 2)
 		assert.Equal(w, "acme", r.ClientSecrets[0].Description)
 		assert.Equal(w, secretValue[:3], r.ClientSecrets[0].Hint)
@@ -258,13 +259,14 @@ func TestPermissionsOfOtherResourcesAreLeftOut(t *testing.T) {
 		const id = "df021288-bdef-4463-88db-98f22de89214"
 		body := fmt.Sprintf(`{"appId":%q,"requiredResourceAccess":[
 			{"resourceAppId":"00000002-0000-0000-c000-000000000000","resourceAccess":[{"id":%q,"type":"Role"}]},
-			{"resourceAppId":"00000003-0000-0000-C000-000000000000","resourceAccess":[{"id":"76BC735E-aecd-4a1d-8b4c-2b915deabb79","type":"Scope"},{"id":"x","type":"Other"}]}]}`, w.clientID, id)
+			{"resourceAppId":"00000003-0000-0000-C000-000000000000","resourceAccess":[{"id":"76BC735E-aecd-4a1d-8b4c-2b915deabb79","type":"Scope"},{"id":"5df07973-7d5d-46ed-9847-1271055cbd51","type":"Scope"},{"id":"x","type":"Other"}]}]}`, w.clientID, id)
 		w.Control(0, graphtest.Match(http.MethodGet, "/graph/v1.0/applications**", graphtest.Reply{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body)}))
 		entra, _ := w.tenant(w.credential(), nil)
 		r, err := entra.Registration(w.Context())
 		require.NoError(w, err)
 		assert.Empty(w, r.ApplicationPermissions)
-		assert.Equal(w, []string{"Presence.Read"}, r.DelegatedPermissions)
+		assert.Equal(w, []string{"Presence.Read", "5df07973-7d5d-46ed-9847-1271055cbd51"}, r.DelegatedPermissions)
+		assert.Equal(w, 1, r.UnknownDelegated)
 	})
 }
 
