@@ -122,11 +122,16 @@ func (c *Client) Check(ctx context.Context, email string) (*UserReport, error) {
 }
 
 // ResetPhone resets the phone state of a person. The error for somebody whom nobody
-// knows matches [presencebridge.ErrUnknownUser].
+// knows matches [presencebridge.ErrUnknownUser]. An error of the bridge comes with what
+// was done until then, if anything was.
 func (c *Client) ResetPhone(ctx context.Context, email string) (*ResetReport, error) {
 	report := new(ResetReport)
 	if err := c.ask(ctx, http.MethodPost, "user/reset", url.Values{"email": {email}}, report); err != nil {
-		return nil, err
+		r := (*refused)(nil)
+		if !errors.As(err, &r) || json.Unmarshal(r.report, report) != nil || asExpected(report.Kind, ResetReportKind, report.Version, UserReportVersion) != nil {
+			return nil, err
+		}
+		return report, err
 	}
 	if err := asExpected(report.Kind, ResetReportKind, report.Version, UserReportVersion); err != nil {
 		return nil, unreadReport(err)
@@ -134,8 +139,8 @@ func (c *Client) ResetPhone(ctx context.Context, email string) (*ResetReport, er
 	return report, nil
 }
 
-// SyncAll syncs all Teams presence with MiCollab. progress, if not nil, is called
-// whenever some more are done. When ctx ends, the bridge stops as well, and the
+// SyncAll syncs all Teams presence with MiCollab. progress, if not nil, is called with
+// figures, without names, whenever some more are done. When ctx ends, the bridge stops as well, and the
 // report has the figures that were told last, without the names.
 func (c *Client) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
 	started := time.Now()
@@ -273,8 +278,8 @@ func refusal(response *http.Response, kind string) error {
 	status := fmt.Sprintf("%d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	var f failure
 	if kind == "application/json" {
-		data, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10)) // what has come is enough
-		_ = json.Unmarshal(data, &f)                                 // what it does not say is not told
+		data, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // what has come is enough
+		_ = json.Unmarshal(data, &f)                                    // what it does not say is not told
 	}
 	if f.Error == "" {
 		switch {
@@ -285,19 +290,21 @@ func refusal(response *http.Response, kind string) error {
 		}
 		return fmt.Errorf("verify: the address answered %s: is the handler mounted there?", status)
 	}
-	text := new(redactor).text(f.Error)
+	r := &refused{text: fmt.Sprintf("verify: the bridge answered %s: %s", status, new(redactor).text(f.Error)), report: f.Report}
 	for reason, sentinel := range map[string]error{reasonNoReport: ErrNoReport, reasonUnknownCode: ErrUnknownCode, reasonUnknownUser: presencebridge.ErrUnknownUser} {
 		if f.Reason == reason {
-			return &refused{text: "verify: the bridge answered: " + text, is: sentinel}
+			r.text, r.is = "verify: the bridge answered: "+new(redactor).text(f.Error), sentinel
 		}
 	}
-	return fmt.Errorf("verify: the bridge answered %s: %s", status, text)
+	return r
 }
 
-// refused has the text of the bridge, and matches a sentinel.
+// refused has the text of the bridge, and what was done before, if anything was. It
+// matches a sentinel, if there is one for the reason.
 type refused struct {
-	text string
-	is   error
+	text   string
+	is     error
+	report json.RawMessage
 }
 
 func (r *refused) Error() string { return r.text }

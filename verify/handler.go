@@ -20,14 +20,15 @@ import (
 // UserService makes the user check and what belongs to it. A [UserCheck] is one,
 // and a [Client], so that a program need not know in which process it works. Its
 // functions are called concurrently. The errors for somebody whom nobody knows match
-// [presencebridge.ErrUnknownUser]; a report that comes with an error is what was done
-// until then.
+// [presencebridge.ErrUnknownUser]. A report that comes with an error is what was done
+// until then; over HTTP it comes, too.
 type UserService interface {
 	// Check tells what each hop holds of a user.
 	Check(ctx context.Context, email string) (*UserReport, error)
 	// ResetPhone resets the phone state of a user.
 	ResetPhone(ctx context.Context, email string) (*ResetReport, error)
-	// SyncAll brings all Teams presence to MiCollab, and tells how far it is.
+	// SyncAll brings all Teams presence to MiCollab, and tells how far it is. Who was
+	// blocked and who failed is in the report; over HTTP, progress is without them.
 	SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error)
 }
 
@@ -79,7 +80,7 @@ type HandlerOptions struct {
 // either was broken off. What is under way ends when the client leaves.
 //
 // Any other answer is one JSON value; an error is an object with "error", a
-// sentence, and perhaps "reason". Requests that a browser sends from another site are
+// sentence, perhaps "reason", and "report" where something was done before it. Requests that a browser sends from another site are
 // refused (403), and bodies, which are ignored, above 4 KiB (413).
 type Handler struct {
 	system *SystemCheck
@@ -227,14 +228,20 @@ func forUser[R any](h *Handler, do func(context.Context, string) (*R, error)) ht
 			h.opts.Logger.InfoContext(r.Context(), "asked to change the state of a user", "path", r.URL.Path)
 		}
 		report, err := do(r.Context(), email)
-		switch {
-		case errors.Is(err, presencebridge.ErrUnknownUser):
-			h.fail(w, http.StatusNotFound, reasonUnknownUser, err)
-		case err != nil:
-			h.fail(w, http.StatusInternalServerError, "", err)
-		default:
+		if err == nil {
 			h.send(w, report)
+			return
 		}
+		f, status := failure{Error: h.sentence(err)}, http.StatusInternalServerError
+		if errors.Is(err, presencebridge.ErrUnknownUser) {
+			f.Reason, status = reasonUnknownUser, http.StatusNotFound
+		}
+		if report != nil {
+			if f.Report, err = json.Marshal(report); err != nil {
+				f.Report = nil // why the request failed matters more
+			}
+		}
+		h.refuse(w, status, f)
 	}
 }
 
@@ -246,7 +253,11 @@ func (h *Handler) sync(w http.ResponseWriter, r *http.Request) {
 	h.opts.Logger.InfoContext(r.Context(), "asked to sync all Teams presence with MiCollab")
 	s := h.stream(w, r)
 	defer s.end()
-	report, err := h.users.SyncAll(s.ctx, func(p presencebridge.SyncReport) { s.line(streamLine{Progress: p}) })
+	report, err := h.users.SyncAll(s.ctx, func(p presencebridge.SyncReport) {
+		// Thousands of names in each of hundreds of lines would be more than the report.
+		p.Blocked, p.Failed = nil, nil
+		s.line(streamLine{Progress: p})
+	})
 	s.line(streamLine{Report: report, Error: h.sentence(err)})
 }
 
@@ -273,11 +284,17 @@ func (h *Handler) send(w http.ResponseWriter, value any) {
 type failure struct {
 	Error  string `json:"error"`
 	Reason string `json:"reason,omitempty"`
+	// Report is what was done before.
+	Report json.RawMessage `json:"report,omitempty"`
 }
 
 // fail answers with an error.
 func (h *Handler) fail(w http.ResponseWriter, status int, reason string, err error) {
-	data, _ := json.Marshal(failure{h.sentence(err), reason}) // of strings, which cannot fail
+	h.refuse(w, status, failure{Error: h.sentence(err), Reason: reason})
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, status int, f failure) {
+	data, _ := json.Marshal(f) // of strings and of JSON, which cannot fail
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(append(data, '\n'))

@@ -23,9 +23,9 @@ import (
 
 // people is a user check.
 type people struct {
-	syncErr error
-	started chan struct{} // if set, SyncAll closes it, and waits for its context
-	ended   chan error
+	syncErr, resetErr error
+	started           chan struct{} // if set, SyncAll closes it, and waits for its context
+	ended             chan error
 }
 
 func (p *people) Check(_ context.Context, email string) (*UserReport, error) {
@@ -43,11 +43,13 @@ func (p *people) Check(_ context.Context, email string) (*UserReport, error) {
 }
 
 func (p *people) ResetPhone(_ context.Context, email string) (*ResetReport, error) {
-	return &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Email: email}, nil
+	return &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Email: email}, p.resetErr
 }
 
 func (p *people) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
-	progress(presencebridge.SyncReport{Total: 2, Done: 1})
+	progress(presencebridge.SyncReport{
+		Total: 2, Done: 1, Blocked: map[string]presencebridge.Block{"id-bob": presencebridge.BlockDamping}, Failed: map[string]string{"id-cy": "gone"},
+	})
 	if p.started != nil {
 		close(p.started)
 		<-ctx.Done()
@@ -115,6 +117,11 @@ func TestClientAsksForPeople(t *testing.T) {
 	assert.Equal(t, &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Email: "ada@example.com"}, reset)
 	assert.Contains(t, log.String(), "/user/reset", "who changes something is told to the log")
 
+	users.resetErr = errors.New("the telephones hang with " + testSecret)
+	reset, err = c.ResetPhone(ctx, "ada@example.com")
+	require.ErrorContains(t, err, "the telephones hang with [removed]")
+	assert.Equal(t, &ResetReport{Kind: ResetReportKind, Version: UserReportVersion, Email: "ada@example.com"}, reset, "what was done until then")
+
 	_, err = c.Check(ctx, "nobody@example.com")
 	require.ErrorIs(t, err, presencebridge.ErrUnknownUser)
 	_, err = c.Check(ctx, "broken@example.com")
@@ -131,7 +138,11 @@ func TestClientAsksForPeople(t *testing.T) {
 	assert.NotContains(t, err.Error(), "abort@example.com")
 
 	var steps []int
-	synced, err := c.SyncAll(ctx, func(r presencebridge.SyncReport) { steps = append(steps, r.Done) })
+	synced, err := c.SyncAll(ctx, func(r presencebridge.SyncReport) {
+		steps = append(steps, r.Done)
+		assert.Empty(t, r.Blocked, "names are in the report")
+		assert.Empty(t, r.Failed)
+	})
 	require.NoError(t, err)
 	assert.Equal(t, []int{1}, steps)
 	assert.Equal(t, 2, synced.Changed)
@@ -318,7 +329,13 @@ func TestClientTellsWhatAnswersInPlaceOfTheBridge(t *testing.T) {
 		_, err = c.ResetPhone(t.Context(), "ada@example.com")
 		require.ErrorContains(t, err, "correct the address")
 	}
-	kind, body = streamType, `{"report":{"total":3}}`
+	status = 500
+	for _, body = range []string{`{"error":"broken","report":{"kind":"another"}}`, `{"error":"broken","report":7}`, `{"error":"broken"}`} {
+		reset, err := c.ResetPhone(t.Context(), "ada@example.com")
+		require.ErrorContains(t, err, "500 Internal Server Error: broken")
+		assert.Nil(t, reset, body)
+	}
+	status, kind, body = 200, streamType, `{"report":{"total":3}}`
 	_, err = c.SyncAll(t.Context(), nil)
 	require.ErrorContains(t, err, "correct the address")
 

@@ -72,8 +72,10 @@ func (p *progress) check(step verify.Progress) {
 
 // sync is told how far the synchronization of all people is.
 func (p *progress) sync(step presencebridge.SyncReport) {
-	line := fmt.Sprintf("%d of %d done: %d changed, %d already right, %d left alone, %d failed",
-		step.Done, step.Total, step.Changed, step.AlreadyRight, len(step.Blocked), len(step.Failed))
+	// Who was left alone and who failed is in the report; a running bridge tells no more
+	// than figures until then.
+	line := fmt.Sprintf("%d of %d done: %d changed, %d already right, %d left alone or failed",
+		step.Done, step.Total, step.Changed, step.AlreadyRight, step.Done-step.Changed-step.AlreadyRight)
 	switch {
 	case p.live:
 		p.show(line)
