@@ -103,9 +103,9 @@ func registrationChecks() []Check {
 			Administrator: AzureAdministrator, Basis: basisRegistration, run: checkEntraRegistration,
 		},
 		{
-			Code: CodeEntraSecretExpiry, Area: AreaEntra, Title: "The client secret of the feature does not end soon", DependsOn: strictly(CodeEntraRegistration), Severity: SeverityWarning,
-			Meaning:       "When the client secret ends with which the bridge signs in. Client secrets last two years at most, and when it ends, everything stops.",
-			Remedy:        "Create a new client secret in Entra, enter its Value in the configuration, and delete the old one.",
+			Code: CodeEntraSecretExpiry, Area: AreaEntra, Title: "The client secret or the certificate of the feature does not end soon", DependsOn: strictly(CodeEntraRegistration), Severity: SeverityWarning,
+			Meaning:       "When the client secret, or the certificate, ends with which the bridge signs in. Client secrets last two years at most, and when it ends, everything stops. The end of a certificate is that of the configured file.",
+			Remedy:        "Create a new client secret in Entra, enter its Value in the configuration, and delete the old one; or upload a new certificate there, and configure it with its key.",
 			Administrator: AzureAdministrator, Basis: basisRegistration, run: checkEntraSecretExpiry,
 		},
 		{

@@ -12,13 +12,32 @@ import (
 	"github.com/presencebridge/presencebridge/monitor"
 )
 
+// certificateEnd judges the end of the certificate with which the bridge signs in. It
+// comes after Entra has accepted it.
+func certificateEnd(f *facts) Outcome {
+	const basis = "the certificate of the configuration"
+	ends := f.settings.CertificateExpiresAt
+	evidence := []Evidence{{"expires", date(ends)}, {"in", f.daysUntil(ends)}}
+	const remedy = "Upload a new certificate under Certificates & secrets of the application in Entra, configure it with its key, and remove the old one."
+	switch left := ends.Sub(f.startedAt); {
+	case ends.IsZero():
+		return notApplicable("The bridge signs in by a certificate, and uses no client secret. When the certificate ends was not told.")
+	case left <= 0:
+		return failed("The certificate with which the bridge signs in ended on "+date(ends)+"; that Entra still accepts it will not last.", remedy, evidence...).on(basis)
+	case left <= f.opts.SecretWarning:
+		return warned(fmt.Sprintf("The certificate with which the bridge signs in ends on %s, in %s.", date(ends), f.daysUntil(ends)), remedy, evidence...).on(basis)
+	default:
+		return passed(evidence...).on(basis)
+	}
+}
+
 // checkEntraSecretExpiry looks for the configured client secret among those of
 // the application. It comes after Entra has accepted it, so one that has ended is
 // another one as long as there is any that has not.
 func checkEntraSecretExpiry(_ context.Context, f *facts, _ string) Outcome {
 	s := &f.settings
 	if s.Secret.IsZero() {
-		return notApplicable("The bridge signs in by a certificate, and uses no client secret.")
+		return certificateEnd(f)
 	}
 	r, err := f.registration()
 	if err != nil {

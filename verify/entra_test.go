@@ -398,3 +398,32 @@ func TestPermissionWhoseIDIsNotKnown(t *testing.T) {
 		p.registration.UnknownDelegated = 1
 	}).Status)
 }
+
+func TestTheEndOfTheCertificate(t *testing.T) {
+	for _, test := range []struct {
+		left     time.Duration
+		status   Status
+		sentence string
+	}{
+		{31 * 24 * time.Hour, Passed, ""},
+		{30 * 24 * time.Hour, Warned, "The certificate with which the bridge signs in ends on 2000-01-31, in 30 days."},
+		{time.Hour, Warned, "ends on 2000-01-01, in less than a day."},
+		{0, Warned, "The certificate with which the bridge signs in ended on 2000-01-01"},
+		{-48 * time.Hour, Warned, "ended on 1999-12-30"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPlant()
+			s := p.settings()
+			s.Secret, s.CertificateExpiresAt = presence.Secret{}, time.Now().Add(test.left)
+			r, ok := entraCheck(t, p, s).Result(CodeEntraSecretExpiry, "")
+			require.True(t, ok)
+			assert.Equal(t, test.status, r.Status, r.Sentence)
+			assert.Contains(t, r.Sentence, test.sentence)
+			assert.Contains(t, r.Basis, "certificate")
+			assert.Equal(t, date(s.CertificateExpiresAt), evidenceOf(r, "expires"))
+			if test.status != Passed {
+				assert.Contains(t, r.Remedy, "Upload a new certificate")
+			}
+		})
+	}
+}

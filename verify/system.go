@@ -58,6 +58,10 @@ type SystemSettings struct {
 	// signs in by a certificate.
 	Secret            presence.Secret
 	SecretDescription string
+	// CertificateExpiresAt is the end of the certificate with which the bridge signs in
+	// (its NotAfter). Default: zero, for a bridge that signs in by a secret, or where
+	// the end is not known.
+	CertificateExpiresAt time.Time
 	// RedirectURI is where the sign-ins of the monitors lead back to.
 	RedirectURI string
 	// AdminConsentURL is where an administrator consents for the tenant; empty: it
@@ -82,7 +86,8 @@ type SystemOptions struct {
 	Parallel int
 	// Timeout bounds each check that has no bound of its own. Default: 20 seconds.
 	Timeout time.Duration
-	// SecretWarning is how long before the end of a client secret a check warns. Of
+	// SecretWarning is how long before the end of a client secret, or of the
+	// certificate with which the bridge signs in, a check warns. Of
 	// the certificate of the notification URL it warns two weeks before the end, or,
 	// if that is less, with a third of its lifetime left. Default: 30 days.
 	SecretWarning time.Duration

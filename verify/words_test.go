@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +28,4 @@ func TestWordsOfTimesAndNumbers(t *testing.T) {
 	assert.Empty(t, asSentence(""))
 	assert.Empty(t, names(nil))
 	assert.Equal(t, "ada, bob", names([]string{"ada", "bob"}))
-	assert.Equal(t, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9", names(strings.Split("0123456789", "")))
-	assert.Equal(t, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more", names(strings.Split("0123456789ab", "")))
 }

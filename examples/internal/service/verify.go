@@ -83,6 +83,9 @@ func (s *Service) newSystemCheck() (*verify.SystemCheck, error) {
 		Name: set.Bridge.Name, TenantID: set.Teams.TenantID, ClientID: set.Teams.ClientID, Secret: set.Teams.Secret,
 		AccountID: set.CloudLink.AccountID, Region: set.CloudLink.Region, Capabilities: set.CloudLink.Capabilities,
 	}
+	if c := set.Teams.Certificate; c != nil {
+		settings.CertificateExpiresAt = c.NotAfter
+	}
 	if pool := set.Teams.Pool; pool != nil {
 		settings.SecretDescription = pool.Options.SecretDescription
 	}
