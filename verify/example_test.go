@@ -32,12 +32,12 @@ func ExampleReport_WriteText() {
 	//           → Correct the tenant id. (operator of the service)
 	//           - answer: AADSTS90002
 	//
-	// What is to be done, what failed first
+	// What is to be done, failures first
 	//
 	//   By the operator of the service:
 	//    1. Correct the tenant id. (entra-tenant)
 	//
-	// Then run the check again: what was skipped may have more to say.
+	// Then run the check again.
 }
 
 // An embedding service mounts the handler behind its own authentication.

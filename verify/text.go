@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -111,9 +112,25 @@ func (t *textWriter) summary(r *Report) {
 		counts = append(counts, "no check was made")
 	}
 	t.line(0, strings.Join(counts, ", ")+".")
+	if earlier, since := r.earlier(); earlier > 0 {
+		t.line(0, fmt.Sprintf("Of these, %d were not made now: they are from earlier runs, since %s.", earlier, since.UTC().Format("2006-01-02 15:04:05 UTC")))
+	}
 	if !r.Complete {
 		t.line(0, "The report is not complete: not every check was made. Run all of them.")
 	}
+}
+
+// earlier returns how many results are from earlier runs, and since when.
+func (r *Report) earlier() (n int, since time.Time) {
+	for _, result := range r.Results {
+		if at := result.StartedAt; !at.IsZero() && at.Before(r.StartedAt) {
+			n++
+			if since.IsZero() || at.Before(since) {
+				since = at
+			}
+		}
+	}
+	return n, since
 }
 
 // indent is where titles begin.
@@ -184,7 +201,7 @@ func (t *textWriter) todo(r *Report) {
 	}
 	slices.SortStableFunc(by, func(a, b Administrator) int { return cmp.Compare(rank(a), rank(b)) })
 	t.line(0, "")
-	t.line(0, "What is to be done, what failed first")
+	t.line(0, "What is to be done, failures first")
 	for _, a := range by {
 		t.line(0, "")
 		t.line(2, "By the "+string(a)+":")
@@ -197,7 +214,11 @@ func (t *textWriter) todo(r *Report) {
 		}
 	}
 	t.line(0, "")
-	t.line(0, "Then run the check again: what was skipped may have more to say.")
+	again := "Then run the check again"
+	if r.Count(Skipped) > 0 {
+		again += ": what was skipped may have more to say"
+	}
+	t.line(0, again+".")
 }
 
 // line writes a line that begins after some blanks, which it keeps when wrapped.

@@ -80,6 +80,19 @@ func TestReportText(t *testing.T) {
 	golden(t, "testdata/report-incomplete.txt", out.String())
 }
 
+func TestReportTextSaysWhatIsFromEarlierRuns(t *testing.T) {
+	text := func(r *Report) string {
+		var out strings.Builder
+		require.NoError(t, r.WriteText(&out, nil))
+		return out.String()
+	}
+	r := sampleReport()
+	assert.NotContains(t, text(r), "earlier runs")
+	r.Results[0].StartedAt = r.StartedAt.Add(-time.Hour)
+	r.Results[1].StartedAt = r.StartedAt.Add(-2 * time.Hour)
+	assert.Contains(t, text(r), "Of these, 2 were not made now: they are from earlier runs, since 2026-03-04 03:06:07 UTC.\n")
+}
+
 func TestReportTextStaysWithinItsWidth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.IntRange(60, 120).Draw(t, "width") // wider than any word of the sample
