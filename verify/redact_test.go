@@ -33,6 +33,7 @@ func TestRedactorKeepsWhatPeopleNeed(t *testing.T) {
 		"Presence.ReadWrite.All, Application.Read.All, CallRecord-PstnCalls.Read.All and Subscription.Read.All",
 		`{"error":{"code":"InvalidAuthenticationToken","message":"Access token has expired."}}`,
 		"oauth2: cannot fetch token: 401 Unauthorized",
+		"cloudlink: who am I: no token: cloudlink: get token: 401 Unauthorized",
 		"token_type: Bearer, secretExpiresAt: 2026-01-02",
 		"Bearer authentication is needed, not Basic authentication.",
 		"MICOLLAB01.Branch-Office.Example.COM and Firstname.Lastname1985@Example.com",

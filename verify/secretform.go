@@ -150,9 +150,9 @@ func keepValue(key, separator, value, quote string) bool {
 		}
 	}
 	// "cannot fetch token: 401 Unauthorized" is a sentence, and so is "the token:
-	// it has expired".
+	// it has expired", and so is one error after another: "no token: cloudlink: …".
 	sentence := quote == "" && strings.HasSuffix(separator, ": ") && strings.HasSuffix(key, "token")
-	return sentence && (plainWord(value) || len(value) <= 3)
+	return sentence && (plainWord(strings.TrimSuffix(value, ":")) || len(value) <= 3)
 }
 
 // removeOpaque returns a word, or what is left of it without what looks like a
