@@ -142,7 +142,7 @@ func monitorChecks() []Check {
 		check(Check{
 			Code: CodeMonitorAuthorized, Title: "The monitor is authorized", DependsOn: on(CodeMonitorConsent),
 			Meaning: "Whether somebody has signed in as the monitor, and the grant still holds. A password reset by an administrator and a revocation of sessions end it.",
-			Remedy:  "Authorize the monitor: open its authorization URL and sign in as it, or send the URL to somebody who knows the account's password.",
+			Remedy:  "Authorize the monitor: ask the operator of the service for its authorization URL, open that and sign in as the monitor, or send it to somebody who knows the account's password.",
 			run:     checkMonitorAuthorized,
 		}),
 		check(Check{
