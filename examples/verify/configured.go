@@ -28,6 +28,15 @@ func (p *program) openConfigured(ctx context.Context) (*system, int) {
 		p.complain(fmt.Sprintf("the configuration cannot be read: %v: give the path of the file with which the bridge runs", err))
 		return nil, exitUsage
 	}
+	// A bridge that runs has its secrets already: whoever asks it needs none.
+	running, why := p.findRunning(ctx, service.StatusAddress(text))
+	switch {
+	case ctx.Err() != nil:
+		p.complain("interrupted")
+		return nil, exitFailed
+	case running != nil:
+		return running, 0
+	}
 	s, warnings, err := service.Load(file, text, os.LookupEnv)
 	for _, w := range warnings {
 		fmt.Fprintln(p.stderr, w.Error()+" (warning)")
@@ -36,15 +45,7 @@ func (p *program) openConfigured(ctx context.Context) (*system, int) {
 		fmt.Fprintln(p.stderr, err)
 		return nil, exitUsage
 	}
-	running, why := p.findRunning(ctx, s.Status)
-	switch {
-	case ctx.Err() != nil:
-		p.complain("interrupted")
-		return nil, exitFailed
-	case running != nil:
-		return running, 0
-	}
-	p.complain(why + ": if none runs, nobody keeps presence in step. This process takes its place for the checks, and knows nothing of what another one has heard")
+	p.complain(why + ": if none runs, nobody keeps presence in step. This process takes its place for the checks, and knows nothing of what another one has heard. It reads first what everybody shows")
 	return p.standIn(ctx, file, s)
 }
 
@@ -113,7 +114,7 @@ func (p *program) standIn(ctx context.Context, file string, s *service.Settings)
 // made: it returns nil, for one in memory.
 func (p *program) openStore(path string) (*boltstore.Store, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		p.complain(fmt.Sprintf("there is no store at %s yet: nobody has signed in as a presence monitor", path))
+		p.complain(fmt.Sprintf("there is no store at %s yet: nobody has signed in as a presence monitor. The log of the bridge says, when it runs, where each has to sign in", path))
 		return nil, nil
 	}
 	store, err := boltstore.Open(path, nil)

@@ -61,6 +61,31 @@ func TestRunningBridgeIsAsked(t *testing.T) {
 	assert.Contains(t, c.stdout, "passed  The probe was notified")
 }
 
+// TestRunningBridgeIsAskedWithoutItsSecrets: it has them, and the administrator who
+// asks need not. Of the checks that were not asked for, nothing is told and nothing
+// counts, though the bridge knows what it found of them.
+func TestRunningBridgeIsAskedWithoutItsSecrets(t *testing.T) {
+	p := newPlant(t)
+	p.runBridge()
+	p.sim.Graph().SetClockSkew(time.Hour)
+	for _, name := range []string{"VERIFY_TEAMS_SECRET", "VERIFY_MONITOR_SECRET", "VERIFY_STORE_KEY", "VERIFY_CLOUDLINK_SECRET"} {
+		t.Setenv(name, "")
+	}
+	c := verifying(t.Context(), nil, "-config", p.file)
+	assert.Equal(t, verify.ExitFailed, c.code, c.stdout+c.stderr)
+	assert.Contains(t, c.stdout, "FAILED  Our clock agrees with Microsoft's")
+
+	c = verifying(t.Context(), nil, "-config", p.file, "-only", "cloudlink-account", "-json")
+	assert.Equal(t, verify.ExitPassed, c.code, c.stderr)
+	var report verify.Report
+	c.decode(t, &report)
+	assert.False(t, report.Complete)
+	_, told := report.Result(verify.CodeCloudLinkAccount, "")
+	assert.True(t, told)
+	_, told = report.Result(verify.CodeClockMicrosoft, "")
+	assert.False(t, told)
+}
+
 // TestAgainUntilAllPass: the administrator sets right what is named, meanwhile.
 func TestAgainUntilAllPass(t *testing.T) {
 	p := newPlant(t)

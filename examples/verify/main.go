@@ -160,7 +160,7 @@ func (f *flags) check(given map[string]bool, operands []string) (faults []string
 		fault(len(given) > 2 || len(given) == 2 && !f.asJSON, "-codes goes with -json only: leave the others out")
 		return faults
 	}
-	fault(f.config == "" && !f.simulate, "nobody is to be checked: give -config FILE, or -simulate")
+	fault(f.config == "" && !f.simulate, "there is no bridge to check: give -config FILE, or -simulate")
 	fault(f.config != "" && f.simulate, "-config and -simulate exclude each other: give one of them")
 	fault(given["break"] && !f.simulate, "-break needs -simulate: a real system is not broken here")
 	fault(given["break"] && !slices.Contains(faultNames(), f.fault), "nothing can be broken by the name %q: give -break one of %s", f.fault, strings.Join(faultNames(), ", "))

@@ -170,6 +170,20 @@ func TestPersonIsCheckedAndSetRight(t *testing.T) {
 	assert.Contains(t, c.stderr, "4 of 4 done: 1 changed, 3 already right, 0 left alone or failed\n")
 }
 
+// halfReset resets by halves: the hops agree, and a request has failed.
+type halfReset struct{ verify.UserService }
+
+func (halfReset) ResetPhone(context.Context, string) (*verify.ResetReport, error) {
+	return &verify.ResetReport{
+		Reset: presencebridge.PhoneReset{Failures: []presencebridge.Failure{{Connection: "teams-write", Error: "503"}}}, After: &verify.UserReport{},
+	}, nil
+}
+
+func TestAResetThatIsNotCompleteHasFailed(t *testing.T) {
+	p := &program{stdout: &buffer{}, stderr: &buffer{}}
+	assert.Equal(t, exitFailed, p.resetPhone(t.Context(), &system{UserService: halfReset{}}))
+}
+
 func TestTextOfAPerson(t *testing.T) {
 	c := verifying(t.Context(), nil, "-simulate", "-user", "ANNA.Kraus@example.test")
 	assert.Equal(t, verify.ExitPassed, c.code, c.stderr)
@@ -233,7 +247,7 @@ func TestCodesAreListed(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for want, args := range map[string][]string{
-		"nobody is to be checked: give -config FILE, or -simulate":                   {},
+		"there is no bridge to check: give -config FILE, or -simulate":               {},
 		"-config and -simulate exclude each other":                                   {"-config", "x", "-simulate"},
 		"-break needs -simulate":                                                     {"-config", "x", "-break", "consent"},
 		`nothing can be broken by the name "all": give -break one of secret-expired`: {"-simulate", "-break", "all"},

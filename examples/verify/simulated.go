@@ -98,7 +98,7 @@ func (p *program) setUp(ctx context.Context, s *stage) error {
 	for _, person := range s.info.People {
 		people = append(people, person.Email)
 	}
-	p.complain("simulated are " + strings.Join(people, ", "))
+	p.complain("the simulated people are " + strings.Join(people, ", "))
 	if fault.name != "" {
 		p.complain("broken on purpose: " + fault.does)
 	}

@@ -19,6 +19,9 @@ func (p *program) checkSystem(ctx context.Context, s *system) int {
 	opts := verify.RunOptions{Only: p.flags.onlyCodes, ProbeUser: strings.TrimSpace(p.flags.probe)}
 	asked := map[verify.Code]bool{}
 	var last *verify.Report
+	if opts.ProbeUser != "" {
+		p.complain("the probe shows a call in the Teams of " + plain(opts.ProbeUser) + " for some seconds; if something is lost on the way, it takes minutes")
+	}
 	for {
 		progress := newProgress(p.stderr)
 		opts.Progress = func(step verify.Progress) {
@@ -27,6 +30,11 @@ func (p *program) checkSystem(ctx context.Context, s *system) int {
 		}
 		report, err := s.Run(ctx, &opts)
 		progress.end()
+		if report != nil && len(p.flags.onlyCodes) > 0 {
+			// What a running bridge found earlier of the others was not asked for.
+			report.Results = slices.DeleteFunc(report.Results, func(r verify.Result) bool { return !asked[r.Code] })
+			report.Complete = false
+		}
 		switch {
 		case report == nil && last == nil:
 			p.complain(interrupted(ctx, err).Error())

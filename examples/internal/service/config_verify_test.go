@@ -35,6 +35,23 @@ func TestVerifyConfiguration(t *testing.T) {
 	assert.False(t, load("verify: {micollab_reachable: true}\n").Checks.MiCollabElsewhere)
 }
 
+// The program verify asks there before it needs anything else of the file.
+func TestStatusAddressNeedsNothingElse(t *testing.T) {
+	for text, want := range map[string]string{
+		"status: 127.0.0.1:8081\nteams: {secret: {env: NOT_SET}}\n": "127.0.0.1:8081",
+		"status: '[::1]:8081'": "[::1]:8081",
+		"name: acme":           "",
+		"status: 192.0.2.1:80": "", // of another machine
+		"status: 8081":         "",
+		"status: {a: b}":       "",
+		"- status":             "",
+		"status: [":            "",
+		"":                     "",
+	} {
+		assert.Equal(t, want, StatusAddress([]byte(text)), text)
+	}
+}
+
 func TestEveryMistakeOfVerifyHasItsLineAndRemedy(t *testing.T) {
 	for text, want := range map[string]string{
 		"gateway_integration: maybe":                      `bridge.yaml:25: verify.gateway_integration: "maybe" is neither true nor false`,

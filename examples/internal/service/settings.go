@@ -149,3 +149,18 @@ func Load(file string, text []byte, lookup func(name string) (string, bool)) (*S
 	}
 	return s, doc.warnings, nil
 }
+
+// StatusAddress returns the address of the status page in the text of a configuration
+// file, without looking at anything else in it: no secret has to be there. It is empty
+// if there is none on this machine, or the text is no configuration.
+func StatusAddress(text []byte) string {
+	top := new(document).root(text)
+	if !top.present {
+		return ""
+	}
+	address := top.address("status")
+	if host, _, err := net.SplitHostPort(address); err != nil || !loopback(host) {
+		return ""
+	}
+	return address
+}
