@@ -95,6 +95,38 @@ func (s *system) found(report *verify.Report, f *fault) {
 		}
 	}
 	assert.Equal(s, f.aside, aside(report))
+	s.skips(report)
+}
+
+// skips expects that exactly those checks are skipped that depend on one that was
+// skipped itself or did not pass.
+func (s *system) skips(report *verify.Report) {
+	s.Helper()
+	checks := make(map[verify.Code]verify.Check)
+	for _, c := range verify.Checks() {
+		checks[c.Code] = c
+	}
+	for _, r := range report.Results {
+		if r.Status == verify.NotApplicable {
+			continue
+		}
+		var obstacles []string
+		for _, d := range checks[r.Code].DependsOn {
+			subject := d.Subject
+			if per := checks[r.Code].Per; subject == "" && per != "" && per == checks[d.Code].Per {
+				subject = r.Subject
+			}
+			for _, on := range report.Results {
+				if on.Code != d.Code || subject != "" && !strings.EqualFold(on.Subject, subject) {
+					continue
+				}
+				if on.Status == verify.Failed || on.Status == verify.Skipped || d.Strict && on.Status == verify.Warned {
+					obstacles = append(obstacles, on.Name())
+				}
+			}
+		}
+		assert.Equal(s, len(obstacles) > 0, r.Status == verify.Skipped, "%s is %s, and in its way are %v", r.Name(), r.Status, obstacles)
+	}
 }
 
 // passes expects that everything is as it should be.
