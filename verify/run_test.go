@@ -438,6 +438,7 @@ func TestRunFollowsMonitorsThatComeAndGo(t *testing.T) {
 
 func TestRunRedactsWhatChecksTell(t *testing.T) {
 	o := failed("Refused: "+testSecret+".", "Replace "+testSecret+".", Evidence{"answer", `{"password":"hunter2"}`}, Evidence{"empty", ""}, Evidence{"known", "extra-secret"}, Evidence{"of " + testSecret, "a name from elsewhere"}).on("asked with " + testSecret)
+	o.Lacks = []Lack{{Kind: LackRegistration, Name: "the secret " + testSecret, Remedy: "Enter " + testSecret + ".", Unknown: true}}
 	report, err := engine(t, newPlant(), &SystemOptions{Secrets: []presence.Secret{presence.NewSecret("extra-secret")}}, made("leaks", o)).Run(t.Context(), nil)
 	require.NoError(t, err)
 	result := report.Results[0]
@@ -445,6 +446,7 @@ func TestRunRedactsWhatChecksTell(t *testing.T) {
 	assert.Equal(t, "Replace [removed].", result.Remedy)
 	assert.Equal(t, "asked with [removed]", result.Basis)
 	assert.Equal(t, []Evidence{{"answer", `{"password":"[removed]"}`}, {"known", "[removed]"}, {"of [removed]", "a name from elsewhere"}}, result.Evidence)
+	assert.Equal(t, []Lack{{Kind: LackRegistration, Name: "the secret [removed]", Remedy: "Enter [removed].", Unknown: true}}, result.Lacks)
 }
 
 func TestOnceAsksOnce(t *testing.T) {
