@@ -126,6 +126,12 @@ func TestProcessStandsInForTheBridge(t *testing.T) {
 	c = verifying(t.Context(), nil, "-config", p.file, "-user", caller)
 	assert.Contains(t, c.stdout, "This is a dry run", "what would be written, and why it is not")
 
+	// A session has nobody who keeps it when the process has ended.
+	c = verifying(t.Context(), nil, "-config", p.file, "-user", caller, "-reset")
+	assert.Contains(t, c.stdout, "the session Busy/InACall was set once more")
+	assert.Contains(t, c.stderr, "a Teams session that the reset sets ends with this process")
+	assert.Equal(t, presence.Available, p.sim.Graph().Presence(person.TeamsID).Availability)
+
 	// What is asked for is done.
 	c = verifying(t.Context(), nil, "-config", p.file, "-sync-all")
 	assert.Equal(t, verify.ExitPassed, c.code, c.stdout+c.stderr)
