@@ -125,7 +125,10 @@ func (p *program) print(report any, text func(io.Writer) error, code int) int {
 
 // checkUser makes the user check.
 func (p *program) checkUser(ctx context.Context, s *system) int {
+	progress := newProgress(p.stderr)
+	progress.show("reading what each hop holds of " + plain(p.flags.user))
 	report, err := s.Check(ctx, p.flags.user)
+	progress.end()
 	if err != nil {
 		p.complain(interrupted(ctx, err).Error())
 		return exitFailed
@@ -135,7 +138,10 @@ func (p *program) checkUser(ctx context.Context, s *system) int {
 
 // resetPhone resets the phone state of a person.
 func (p *program) resetPhone(ctx context.Context, s *system) int {
+	progress := newProgress(p.stderr)
+	progress.show("resetting the phone state of " + plain(p.flags.user))
 	report, err := s.ResetPhone(ctx, p.flags.user)
+	progress.end()
 	code := exitFailed
 	if report != nil {
 		if err == nil {
