@@ -51,10 +51,13 @@ func answers(method, pattern string, reply graphtest.Reply) (broken, mended func
 // configured enters something else in the configuration, and starts the service with
 // it.
 func configured(edit func(*configuration)) (broken, mended func(*system)) {
-	return func(s *system) { s.reconfigure(edit) }, func(s *system) {
-		s.reconfigure(nil)
-		s.settle()
-	}
+	return func(s *system) {
+			s.reconfigure(edit)
+			time.Sleep(inStep) // what has to be adopted or created anew is
+		}, func(s *system) {
+			s.reconfigure(nil)
+			s.settle()
+		}
 }
 
 // refusesApplication has Entra refuse tokens of the application itself.
