@@ -62,7 +62,7 @@ func TestACheckCleansUpBeforeTheRunEnds(t *testing.T) {
 		cleaned := false
 		check := made("sets", fine)
 		check.cleanUp = 10 * time.Second
-		check.run = func(ctx context.Context, _ *facts, _ string) Outcome {
+		check.run = func(ctx context.Context, _ *facts, _ string) finding {
 			<-ctx.Done()
 			time.Sleep(9 * time.Second)
 			cleaned = true

@@ -18,7 +18,7 @@ import (
 // with less left is not being renewed. For those that live shorter, it is a third.
 const certificateWarning = 14 * 24 * time.Hour
 
-func checkNotificationCertificate(_ context.Context, f *facts, _ string) Outcome {
+func checkNotificationCertificate(_ context.Context, f *facts, _ string) finding {
 	if u, err := url.Parse(f.settings.NotificationURL); err == nil && u.Scheme == "http" {
 		return notApplicable("The notification URL is plain HTTP, which has no certificate.")
 	}
@@ -34,7 +34,7 @@ func checkNotificationCertificate(_ context.Context, f *facts, _ string) Outcome
 }
 
 // presented judges a certificate that the HTTP client has accepted.
-func presented(state *tls.ConnectionState) Outcome {
+func presented(state *tls.ConnectionState) finding {
 	if len(state.PeerCertificates) == 0 {
 		return warned("The HTTP client does not tell the certificate.", "Give SystemOptions.HTTPClient a transport that keeps http.Response.TLS.")
 	}
@@ -69,7 +69,7 @@ func certificateNames(c *x509.Certificate) []string {
 
 // unverified is the outcome of a connection that failed. Where it failed before a
 // certificate came into play, the handshake's check says so, and not this one.
-func unverified(err error) Outcome {
+func unverified(err error) finding {
 	var evidence []Evidence
 	var chain []*x509.Certificate
 	if refused := (*tls.CertificateVerificationError)(nil); errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0 {

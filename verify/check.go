@@ -113,11 +113,11 @@ type Check struct {
 	applies func(*facts) string
 	// run makes the check. It is called concurrently with others, after what it
 	// depends on, and gives up soon after ctx ends.
-	run func(ctx context.Context, f *facts, subject string) Outcome
+	run func(ctx context.Context, f *facts, subject string) finding
 }
 
-// Outcome is what a check has found, before it is part of a [Result].
-type Outcome struct {
+// finding is what a check has found, before it is part of a [Result].
+type finding struct {
 	Status        Status
 	Sentence      string
 	Remedy        string
@@ -131,32 +131,32 @@ type Outcome struct {
 }
 
 // passed is the outcome of a check that found everything in order.
-func passed(evidence ...Evidence) Outcome { return Outcome{Status: Passed, Evidence: evidence} }
+func passed(evidence ...Evidence) finding { return finding{Status: Passed, Evidence: evidence} }
 
 // failed says what is wrong. An empty remedy is that of the check.
-func failed(sentence, remedy string, evidence ...Evidence) Outcome {
-	return Outcome{Status: Failed, Sentence: sentence, Remedy: remedy, Evidence: evidence}
+func failed(sentence, remedy string, evidence ...Evidence) finding {
+	return finding{Status: Failed, Sentence: sentence, Remedy: remedy, Evidence: evidence}
 }
 
 // warned says what is not as it should be, though it is not as bad as the check's
 // severity has it.
-func warned(sentence, remedy string, evidence ...Evidence) Outcome {
-	return Outcome{Status: Warned, Sentence: sentence, Remedy: remedy, Evidence: evidence}
+func warned(sentence, remedy string, evidence ...Evidence) finding {
+	return finding{Status: Warned, Sentence: sentence, Remedy: remedy, Evidence: evidence}
 }
 
 // notApplicable says why there is nothing to check.
-func notApplicable(sentence string, evidence ...Evidence) Outcome {
-	return Outcome{Status: NotApplicable, Sentence: sentence, Evidence: evidence}
+func notApplicable(sentence string, evidence ...Evidence) finding {
+	return finding{Status: NotApplicable, Sentence: sentence, Evidence: evidence}
 }
 
 // by names the one who can set it right, where it is not the check's.
-func (o Outcome) by(a Administrator) Outcome {
+func (o finding) by(a Administrator) finding {
 	o.Administrator = a
 	return o
 }
 
 // on names what the outcome rests on, where it is not the check's.
-func (o Outcome) on(basis string) Outcome {
+func (o finding) on(basis string) finding {
 	if basis != "" {
 		o.Basis = basis
 	}
@@ -164,7 +164,7 @@ func (o Outcome) on(basis string) Outcome {
 }
 
 // naming adds all whom or what the sentence is about.
-func (o Outcome) naming(list []string) Outcome {
+func (o finding) naming(list []string) finding {
 	o.Names = list
 	return o
 }

@@ -26,8 +26,8 @@ type clock struct {
 }
 
 // checkClock returns the check of the clocks of some services.
-func checkClock(of func(*SystemSources) []Service) func(context.Context, *facts, string) Outcome {
-	return func(ctx context.Context, f *facts, _ string) Outcome {
+func checkClock(of func(*SystemSources) []Service) func(context.Context, *facts, string) finding {
+	return func(ctx context.Context, f *facts, _ string) finding {
 		services := of(&f.sources)
 		if len(services) == 0 {
 			return notApplicable("No service was named whose clock could be compared with ours.")
@@ -38,7 +38,7 @@ func checkClock(of func(*SystemSources) []Service) func(context.Context, *facts,
 			asking.Go(func() { clocks[i] = f.clockOf(ctx, service.URL) })
 		}
 		asking.Wait()
-		var outcomes []Outcome
+		var outcomes []finding
 		var evidence []Evidence
 		for i, c := range clocks {
 			name := services[i].Name

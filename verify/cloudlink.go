@@ -25,7 +25,7 @@ func cloudLinkThrottled(err error) bool {
 }
 
 // whileThrottled is the outcome where CloudLink answers, but not the question.
-func whileThrottled(what string, err error) Outcome {
+func whileThrottled(what string, err error) finding {
 	wait := "Wait a few minutes and run the check again."
 	if asked, ok := presence.RetryAfter(err); ok {
 		wait = "Wait " + waiting(asked) + ", as CloudLink asks, and run the check again."
@@ -33,7 +33,7 @@ func whileThrottled(what string, err error) Outcome {
 	return warned(what+" cannot be told: CloudLink asks for fewer requests.", wait, ofError(err)).by(Operator)
 }
 
-func checkCloudLinkReachable(_ context.Context, f *facts, _ string) Outcome {
+func checkCloudLinkReachable(_ context.Context, f *facts, _ string) finding {
 	_, err := f.whoAmI()
 	region := Evidence{"region", regionName(f.settings.Region)}
 	var answer *cloudlink.Error
@@ -51,7 +51,7 @@ func checkCloudLinkReachable(_ context.Context, f *facts, _ string) Outcome {
 	}
 }
 
-func checkCloudLinkCredentials(_ context.Context, f *facts, _ string) Outcome {
+func checkCloudLinkCredentials(_ context.Context, f *facts, _ string) finding {
 	identity, err := f.whoAmI()
 	switch {
 	case err == nil:
@@ -70,11 +70,11 @@ func checkCloudLinkCredentials(_ context.Context, f *facts, _ string) Outcome {
 }
 
 // unknownIdentity is the outcome of a check that needs an answer which there is not.
-func unknownIdentity(err error) Outcome {
+func unknownIdentity(err error) finding {
 	return warned("CloudLink has not told whose the credentials are.", "Set right what keeps CloudLink from answering, and run the check again.", ofError(err)).by(Operator)
 }
 
-func checkCloudLinkAccount(_ context.Context, f *facts, _ string) Outcome {
+func checkCloudLinkAccount(_ context.Context, f *facts, _ string) finding {
 	identity, err := f.whoAmI()
 	if err != nil {
 		return unknownIdentity(err)
@@ -127,7 +127,7 @@ const (
 	rolePartnerAdmin = "PARTNER_ADMIN"
 )
 
-func checkCloudLinkRole(_ context.Context, f *facts, _ string) Outcome {
+func checkCloudLinkRole(_ context.Context, f *facts, _ string) finding {
 	identity, err := f.whoAmI()
 	if err != nil {
 		return unknownIdentity(err)
@@ -143,7 +143,7 @@ func checkCloudLinkRole(_ context.Context, f *facts, _ string) Outcome {
 	}
 }
 
-func checkCloudLinkRegion(_ context.Context, f *facts, _ string) Outcome {
+func checkCloudLinkRegion(_ context.Context, f *facts, _ string) finding {
 	if f.opts.LocalDoubles {
 		return notApplicable("CloudLink is a double on this machine, which has no region.")
 	}

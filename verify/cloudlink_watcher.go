@@ -60,7 +60,7 @@ func neededSubscriptions(f *facts, w cloudlink.WatcherSnapshot) (subscriptions [
 	return subscriptions, lacking
 }
 
-func checkCloudLinkSubscriptions(_ context.Context, f *facts, _ string) Outcome {
+func checkCloudLinkSubscriptions(_ context.Context, f *facts, _ string) finding {
 	w := f.sources.Watcher.Snapshot()
 	evidence := []Evidence{{"state", string(w.State)}, {"looked", ago(f, w.LastCheck)}}
 	for _, s := range w.Subscriptions {
@@ -134,7 +134,7 @@ func sinceWords(t time.Time) string {
 	return " since " + date(t)
 }
 
-func checkCloudLinkHeard(_ context.Context, f *facts, _ string) Outcome {
+func checkCloudLinkHeard(_ context.Context, f *facts, _ string) finding {
 	subscriptions, _ := neededSubscriptions(f, f.sources.Watcher.Snapshot())
 	var (
 		silent   []string

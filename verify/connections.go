@@ -34,9 +34,9 @@ func doing(connection string) string {
 }
 
 // checkConnection returns the check of some of the bridge's connections.
-func checkConnection(connections ...string) func(context.Context, *facts, string) Outcome {
-	return func(_ context.Context, f *facts, _ string) Outcome {
-		var outcomes []Outcome
+func checkConnection(connections ...string) func(context.Context, *facts, string) finding {
+	return func(_ context.Context, f *facts, _ string) finding {
+		var outcomes []finding
 		var evidence []Evidence
 		unused := 0
 		for _, connection := range connections {
@@ -80,7 +80,7 @@ func condition(h presencebridge.Health) string {
 }
 
 // connected judges one connection.
-func connected(f *facts, h presencebridge.Health) Outcome {
+func connected(f *facts, h presencebridge.Health) finding {
 	since := ""
 	if !h.Since.IsZero() {
 		since = " since " + minute(h.Since)
@@ -113,7 +113,7 @@ func connected(f *facts, h presencebridge.Health) Outcome {
 
 // worst joins outcomes into one: that of the first one that is worst, with the
 // sentences of the others of the same status.
-func worst(outcomes []Outcome, evidence []Evidence) Outcome {
+func worst(outcomes []finding, evidence []Evidence) finding {
 	result := passed(evidence...)
 	for _, status := range []Status{Failed, Warned} {
 		var sentences []string
@@ -141,7 +141,7 @@ const briefWindow = 5 * time.Second
 
 // checkThrottling looks ahead. A service that throttles the bridge now is the business
 // of the checks of the connections, without which this one is skipped.
-func checkThrottling(_ context.Context, f *facts, _ string) Outcome {
+func checkThrottling(_ context.Context, f *facts, _ string) finding {
 	var usage []presence.BudgetUsage
 	basis := "the roster alone: nobody has given the clients' counts"
 	if f.sources.Usage != nil {

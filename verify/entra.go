@@ -110,7 +110,7 @@ var secretIDForm = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A
 
 // signInStep is the outcome of one check of the sign-in. It passes if the sign-in
 // got past what it is about, or failed before it could tell anything of it.
-func (f *facts) signInStep(code Code, evidence ...Evidence) Outcome {
+func (f *facts) signInStep(code Code, evidence ...Evidence) finding {
 	_, err := f.signIn()
 	if err == nil {
 		return passed(evidence...)
@@ -126,26 +126,26 @@ func (f *facts) signInStep(code Code, evidence ...Evidence) Outcome {
 	}
 }
 
-func checkEntraReachable(_ context.Context, f *facts, _ string) Outcome {
+func checkEntraReachable(_ context.Context, f *facts, _ string) finding {
 	return f.signInStep(CodeEntraReachable)
 }
 
-func checkEntraTenant(_ context.Context, f *facts, _ string) Outcome {
+func checkEntraTenant(_ context.Context, f *facts, _ string) finding {
 	return f.signInStep(CodeEntraTenant, Evidence{"tenant id", f.settings.TenantID})
 }
 
-func checkEntraApplication(_ context.Context, f *facts, _ string) Outcome {
+func checkEntraApplication(_ context.Context, f *facts, _ string) finding {
 	return f.signInStep(CodeEntraApplication, Evidence{"client id", f.settings.ClientID})
 }
 
-func checkEntraSecret(_ context.Context, f *facts, _ string) Outcome {
+func checkEntraSecret(_ context.Context, f *facts, _ string) finding {
 	if f.settings.Secret.IsZero() {
 		return f.signInStep(CodeEntraSecret, Evidence{"signs in by", "a certificate"})
 	}
 	return f.signInStep(CodeEntraSecret, Evidence{"signs in by", "a client secret"}, Evidence{"description", f.settings.SecretDescription})
 }
 
-func checkEntraToken(_ context.Context, f *facts, _ string) Outcome {
+func checkEntraToken(_ context.Context, f *facts, _ string) finding {
 	token, err := f.signIn()
 	if err != nil {
 		return f.signInStep(CodeEntraToken)

@@ -40,7 +40,7 @@ func among(wanted, granted []string) []string {
 
 // checkAdminConsent takes one of the permissions for the sign of consent: that
 // others are missing is for the checks of each.
-func checkAdminConsent(_ context.Context, f *facts, _ string) Outcome {
+func checkAdminConsent(_ context.Context, f *facts, _ string) finding {
 	token, err := f.signIn()
 	if err != nil {
 		return noToken(err)
@@ -78,11 +78,11 @@ func (f *facts) consentRemedy() string {
 }
 
 // noToken is the outcome of what needs a token where there is none.
-func noToken(err error) Outcome {
+func noToken(err error) finding {
 	return failed("There is no application token: "+reason(err)+".", instruction(err))
 }
 
-func checkApplicationPermissionGranted(_ context.Context, f *facts, name string) Outcome {
+func checkApplicationPermissionGranted(_ context.Context, f *facts, name string) finding {
 	token, err := f.signIn()
 	if err != nil {
 		return noToken(err)
@@ -118,7 +118,7 @@ func checkApplicationPermissionGranted(_ context.Context, f *facts, name string)
 
 // checkApplicationPermissionInToken comes after the permission was found to be
 // granted.
-func checkApplicationPermissionInToken(_ context.Context, f *facts, name string) Outcome {
+func checkApplicationPermissionInToken(_ context.Context, f *facts, name string) finding {
 	token, err := f.signIn()
 	switch {
 	case err != nil:
@@ -135,7 +135,7 @@ func checkApplicationPermissionInToken(_ context.Context, f *facts, name string)
 
 // checkEntraRegistration comes after the permission to read it was found in the
 // token.
-func checkEntraRegistration(_ context.Context, f *facts, _ string) Outcome {
+func checkEntraRegistration(_ context.Context, f *facts, _ string) finding {
 	r, err := f.registration()
 	switch {
 	case err == nil:
@@ -152,8 +152,8 @@ func checkEntraRegistration(_ context.Context, f *facts, _ string) Outcome {
 }
 
 // checkPermissionDeclared looks for a permission in the registration.
-func checkPermissionDeclared(delegated bool) func(context.Context, *facts, string) Outcome {
-	return func(_ context.Context, f *facts, name string) Outcome {
+func checkPermissionDeclared(delegated bool) func(context.Context, *facts, string) finding {
+	return func(_ context.Context, f *facts, name string) finding {
 		r, err := f.registration()
 		if err != nil {
 			return unreadRegistration(err)
@@ -182,6 +182,6 @@ func checkPermissionDeclared(delegated bool) func(context.Context, *facts, strin
 
 // unreadRegistration is the outcome of what stands in a registration that cannot
 // be read.
-func unreadRegistration(err error) Outcome {
+func unreadRegistration(err error) finding {
 	return warned("It is not known, because the registration of the application cannot be read: "+reason(err)+".", instruction(err))
 }

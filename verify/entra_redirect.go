@@ -14,7 +14,7 @@ import (
 
 // checkRedirectURI looks for the redirect URI on any platform; which one is for
 // another check.
-func checkRedirectURI(_ context.Context, f *facts, _ string) Outcome {
+func checkRedirectURI(_ context.Context, f *facts, _ string) finding {
 	uri := f.settings.RedirectURI
 	if uri == "" {
 		return warned("Whether the redirect URI is registered is not known: nobody has told which one the sign-ins of the monitors lead back to.",
@@ -92,7 +92,7 @@ func mitelRegion(uri string) (cloudlink.Region, bool) {
 	return cloudlink.Region(found[1]), true
 }
 
-func checkRedirectURIPlatform(_ context.Context, f *facts, _ string) Outcome {
+func checkRedirectURIPlatform(_ context.Context, f *facts, _ string) finding {
 	r, err := f.registration()
 	if err != nil {
 		return unreadRegistration(err)
@@ -116,7 +116,7 @@ func checkRedirectURIPlatform(_ context.Context, f *facts, _ string) Outcome {
 	}
 }
 
-func checkRedirectURIRegion(_ context.Context, f *facts, _ string) Outcome {
+func checkRedirectURIRegion(_ context.Context, f *facts, _ string) finding {
 	uri := f.settings.RedirectURI
 	region, ok := mitelRegion(uri)
 	if !ok {

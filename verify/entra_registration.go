@@ -14,7 +14,7 @@ import (
 
 // certificateEnd judges the end of the certificate with which the bridge signs in. It
 // comes after Entra has accepted it.
-func certificateEnd(f *facts) Outcome {
+func certificateEnd(f *facts) finding {
 	const basis = "the certificate of the configuration"
 	ends := f.settings.CertificateExpiresAt
 	evidence := []Evidence{{"expires", date(ends)}, {"in", f.daysUntil(ends)}}
@@ -34,7 +34,7 @@ func certificateEnd(f *facts) Outcome {
 // checkEntraSecretExpiry looks for the configured client secret among those of
 // the application. It comes after Entra has accepted it, so one that has ended is
 // another one as long as there is any that has not.
-func checkEntraSecretExpiry(_ context.Context, f *facts, _ string) Outcome {
+func checkEntraSecretExpiry(_ context.Context, f *facts, _ string) finding {
 	s := &f.settings
 	if s.Secret.IsZero() {
 		return certificateEnd(f)

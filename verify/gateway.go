@@ -11,7 +11,7 @@ import (
 
 // untold is the outcome where a fact that no published interface tells is not
 // known: source is the field of [SystemSources] that would tell it.
-func untold(err error, what, source string) Outcome {
+func untold(err error, what, source string) finding {
 	if errors.Is(err, errNotTold) {
 		return warned("Nobody has told "+what+".", "Enter it in the configuration of the service, or fill SystemSources."+source+".").by(Operator)
 	}
@@ -27,7 +27,7 @@ func toldBy(source string) string {
 	return "told by " + source + ": no published interface tells it"
 }
 
-func checkGatewayIntegration(_ context.Context, f *facts, _ string) Outcome {
+func checkGatewayIntegration(_ context.Context, f *facts, _ string) finding {
 	gateway, err := f.gateway()
 	switch {
 	case err != nil:
@@ -39,7 +39,7 @@ func checkGatewayIntegration(_ context.Context, f *facts, _ string) Outcome {
 	}
 }
 
-func checkGatewayPBX(_ context.Context, f *facts, _ string) Outcome {
+func checkGatewayPBX(_ context.Context, f *facts, _ string) finding {
 	const what = "which telephone systems are connected"
 	gateway, err := f.gateway()
 	if err != nil {
@@ -65,7 +65,7 @@ func checkGatewayPBX(_ context.Context, f *facts, _ string) Outcome {
 	if f.direction != presencebridge.Bidirectional {
 		withoutTeams = nil
 	}
-	var o Outcome
+	var o finding
 	switch all := len(gateway.PBX); {
 	case len(withoutLine) == all:
 		o = failed(fmt.Sprintf("No connected telephone system shows its line state in Teams: %s.", names(withoutLine)), "", evidence...)

@@ -155,7 +155,7 @@ func TestClientAsksForPeople(t *testing.T) {
 func TestWhatAClientAskedForEndsWhenItLeaves(t *testing.T) {
 	ended := make(chan struct{})
 	hangs := made("hangs", fine)
-	hangs.run = func(ctx context.Context, _ *facts, _ string) Outcome {
+	hangs.run = func(ctx context.Context, _ *facts, _ string) finding {
 		<-ctx.Done()
 		close(ended)
 		return broken
@@ -206,7 +206,7 @@ func (w *deafWriter) Write(data []byte) (int, error) {
 func TestAClientThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := made("hangs", fine)
-		hangs.run = func(ctx context.Context, _ *facts, _ string) Outcome {
+		hangs.run = func(ctx context.Context, _ *facts, _ string) finding {
 			<-ctx.Done()
 			return broken
 		}

@@ -111,7 +111,7 @@ func (c *SystemCheck) stranger() *http.Client {
 	return &client
 }
 
-func checkNotificationHandshake(_ context.Context, f *facts, _ string) Outcome {
+func checkNotificationHandshake(_ context.Context, f *facts, _ string) finding {
 	v, err := f.validation()
 	proof := f.proof()
 	evidence := []Evidence{{"answered in", v.took.Round(time.Millisecond).String()}}
@@ -145,7 +145,7 @@ func checkNotificationHandshake(_ context.Context, f *facts, _ string) Outcome {
 }
 
 // noHandshake is the outcome where nothing answered.
-func noHandshake(err error, connected bool, proof string, evidence []Evidence) Outcome {
+func noHandshake(err error, connected bool, proof string, evidence []Evidence) finding {
 	sentence, what := fmt.Sprintf("The notification URL cannot be reached from here: %v", err), "Make sure that the service, or the proxy in front of it, listens there, and that the firewall lets connections in."
 	switch {
 	case connected && !errors.Is(err, errNoAnswer):

@@ -17,7 +17,7 @@ import (
 // miCollabCondition judges one condition of [micollab.Server.Ready], of which it
 // names one or more sentinels. what tells the fact in a sentence, and show in a
 // report.
-func miCollabCondition(f *facts, what string, show func(micollab.Server) string, sentinels ...error) Outcome {
+func miCollabCondition(f *facts, what string, show func(micollab.Server) string, sentinels ...error) finding {
 	m, err := f.miCollab()
 	if err != nil {
 		return untold(err, what, "MiCollab")
@@ -46,16 +46,16 @@ func setOrNot(set bool, yes, no string) string {
 	return no
 }
 
-func checkMiCollabAddress(_ context.Context, f *facts, _ string) Outcome {
+func checkMiCollabAddress(_ context.Context, f *facts, _ string) finding {
 	return miCollabCondition(f, "which address MiCollab has", func(s micollab.Server) string { return s.Address }, micollab.ErrAddressMissing, micollab.ErrAddressInvalid)
 }
 
-func checkMiCollabPassword(_ context.Context, f *facts, _ string) Outcome {
+func checkMiCollabPassword(_ context.Context, f *facts, _ string) finding {
 	return miCollabCondition(f, "whether the gateway has the MiCollab password",
 		func(s micollab.Server) string { return setOrNot(s.PasswordSet, "present", "missing") }, micollab.ErrPasswordMissing)
 }
 
-func checkMiCollabVersion(_ context.Context, f *facts, _ string) Outcome {
+func checkMiCollabVersion(_ context.Context, f *facts, _ string) finding {
 	o := miCollabCondition(f, "which release MiCollab is", func(s micollab.Server) string { return s.Version.String() }, micollab.ErrVersionMissing, micollab.ErrVersionTooOld)
 	if m, err := f.miCollab(); err == nil && m.Version.IsZero() {
 		o.Remedy = fmt.Sprintf("Enter the release of MiCollab in the configuration of the service: Teams presence needs %s or later.", micollab.Minimum())
@@ -64,12 +64,12 @@ func checkMiCollabVersion(_ context.Context, f *facts, _ string) Outcome {
 	return o
 }
 
-func checkMiCollabCloudLinkIntegration(_ context.Context, f *facts, _ string) Outcome {
+func checkMiCollabCloudLinkIntegration(_ context.Context, f *facts, _ string) finding {
 	return miCollabCondition(f, "whether MiCollab's CloudLink integration is on",
 		func(s micollab.Server) string { return setOrNot(s.CloudLinkIntegration, "on", "off") }, micollab.ErrCloudLinkIntegrationOff)
 }
 
-func checkMiCollabTeamsIntegration(_ context.Context, f *facts, _ string) Outcome {
+func checkMiCollabTeamsIntegration(_ context.Context, f *facts, _ string) finding {
 	return miCollabCondition(f, "whether MiCollab's Microsoft Teams integration is on",
 		func(s micollab.Server) string { return setOrNot(s.TeamsIntegration, "on", "off") }, micollab.ErrTeamsIntegrationOff)
 }
@@ -139,7 +139,7 @@ func (f *facts) miCollabAddresses(ctx context.Context, m MiCollabFacts) ([]netip
 }
 
 // miCollabUnresolved is the outcome for a name of MiCollab without an address.
-func (f *facts) miCollabUnresolved(host string, err error) Outcome {
+func (f *facts) miCollabUnresolved(host string, err error) finding {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound && f.opts.MiCollabElsewhere:
@@ -154,7 +154,7 @@ func (f *facts) miCollabUnresolved(host string, err error) Outcome {
 	}
 }
 
-func checkMiCollabAddressPrivate(ctx context.Context, f *facts, _ string) Outcome {
+func checkMiCollabAddressPrivate(ctx context.Context, f *facts, _ string) finding {
 	m, err := f.miCollab()
 	if err != nil {
 		return untold(err, "which address MiCollab has", "MiCollab")
@@ -183,7 +183,7 @@ func checkMiCollabAddressPrivate(ctx context.Context, f *facts, _ string) Outcom
 		}
 		return fmt.Sprintf("%s resolves to what is not private: %s.", host, names(list))
 	}
-	var o Outcome
+	var o finding
 	switch {
 	case len(wrong) > 0 && !literal.IsValid() && f.opts.MiCollabElsewhere:
 		o = warned(sentence(wrong)+" The gateway's resolver may answer otherwise.", fmt.Sprintf("Make sure that %s resolves to MiCollab's LAN interface where the gateway is.", host), evidence)
@@ -203,7 +203,7 @@ func checkMiCollabAddressPrivate(ctx context.Context, f *facts, _ string) Outcom
 // maxDials is how many of MiCollab's addresses are tried.
 const maxDials = 3
 
-func checkMiCollabReachable(ctx context.Context, f *facts, _ string) Outcome {
+func checkMiCollabReachable(ctx context.Context, f *facts, _ string) finding {
 	m, err := f.miCollab()
 	switch {
 	case err != nil:

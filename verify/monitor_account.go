@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-func checkMonitorSetUp(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitorBefore(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorSetUp(ctx context.Context, f *facts, name string) finding {
+	return ofMonitorBefore(func(_ *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorSetUp); bad {
 			return o
 		}
@@ -17,8 +17,8 @@ func checkMonitorSetUp(ctx context.Context, f *facts, name string) Outcome {
 	})(ctx, f, name)
 }
 
-func checkMonitorApplication(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitorBefore(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorApplication(ctx context.Context, f *facts, name string) finding {
+	return ofMonitorBefore(func(_ *facts, m *monitorSeen) finding {
 		evidence := []Evidence{{"tenant", m.Application.TenantID}, {"client id", m.Application.ClientID}}
 		if o, bad := m.trouble(CodeMonitorApplication); bad {
 			o.Evidence = append(o.Evidence, evidence...)
@@ -28,8 +28,8 @@ func checkMonitorApplication(ctx context.Context, f *facts, name string) Outcome
 	})(ctx, f, name)
 }
 
-func checkMonitorSecret(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorSecret(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		evidence := []Evidence{{"last accepted", moment(m.SecretAcceptedAt)}, {"ends", date(m.SecretExpiresAt)}}
 		if o, bad := m.trouble(CodeMonitorSecret); bad {
 			o.Evidence = append(o.Evidence, evidence...)
@@ -43,8 +43,8 @@ func checkMonitorSecret(ctx context.Context, f *facts, name string) Outcome {
 	})(ctx, f, name)
 }
 
-func checkMonitorSecretExpiry(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
+func checkMonitorSecretExpiry(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(f *facts, m *monitorSeen) finding {
 		ends := m.SecretExpiresAt
 		if ends.IsZero() {
 			return warned(fmt.Sprintf("It is not known when the client secret of the monitor %s ends.", m.PrincipalName),
@@ -59,8 +59,8 @@ func checkMonitorSecretExpiry(ctx context.Context, f *facts, name string) Outcom
 	})(ctx, f, name)
 }
 
-func checkMonitorAccount(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorAccount(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorAccount); bad {
 			return o
 		}
@@ -75,7 +75,7 @@ func checkMonitorAccount(ctx context.Context, f *facts, name string) Outcome {
 const runAgain = "Run the check again in a minute."
 
 // unknownAccount says that the directory does not tell whether the account exists.
-func unknownAccount(m *monitorSeen) Outcome {
+func unknownAccount(m *monitorSeen) finding {
 	if m.AccountUnknown == "" {
 		return warned(fmt.Sprintf("It is not known whether the account %s exists: Entra has not answered yet.", m.PrincipalName), runAgain).by(Operator)
 	}
@@ -86,18 +86,18 @@ func unknownAccount(m *monitorSeen) Outcome {
 // accountUnread is the outcome of what the directory tells of an account, where it
 // does not tell even whether there is one: the check of that warns. The others are
 // not skipped, so that the checks of the sign-in, which rest on them, are made.
-func accountUnread() Outcome {
+func accountUnread() finding {
 	return notApplicable("It is not known, because the account could not be read: see " + string(CodeMonitorAccount) + ".")
 }
 
 // neverSignedIn is the outcome of what only a sign-in tells, where nobody has signed
 // in yet: the check of the authorization fails.
-func neverSignedIn() Outcome {
+func neverSignedIn() finding {
 	return notApplicable("It is not known, because nobody has signed in as the monitor: see " + string(CodeMonitorAuthorized) + ".")
 }
 
-func checkMonitorEnabled(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorEnabled(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorEnabled); bad {
 			return o
 		}
@@ -108,8 +108,8 @@ func checkMonitorEnabled(ctx context.Context, f *facts, name string) Outcome {
 	})(ctx, f, name)
 }
 
-func checkMonitorMail(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorMail(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorMail); bad {
 			return o
 		}
@@ -120,8 +120,8 @@ func checkMonitorMail(ctx context.Context, f *facts, name string) Outcome {
 	})(ctx, f, name)
 }
 
-func checkMonitorNotAdministrator(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorNotAdministrator(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorNotAdministrator); bad {
 			return o
 		}
@@ -137,8 +137,8 @@ func checkMonitorNotAdministrator(ctx context.Context, f *facts, name string) Ou
 	})(ctx, f, name)
 }
 
-func checkMonitorSignIn(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorSignIn(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorSignIn); bad {
 			return o
 		}
@@ -149,8 +149,8 @@ func checkMonitorSignIn(ctx context.Context, f *facts, name string) Outcome {
 	})(ctx, f, name)
 }
 
-func checkMonitorConsent(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
+func checkMonitorConsent(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(f *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorConsent); bad {
 			if f.settings.AdminConsentURL != "" {
 				o.Evidence = append(o.Evidence, Evidence{"to consent", f.settings.AdminConsentURL})
@@ -164,8 +164,8 @@ func checkMonitorConsent(ctx context.Context, f *facts, name string) Outcome {
 	})(ctx, f, name)
 }
 
-func checkMonitorAuthorized(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorAuthorized(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		if o, bad := m.trouble(CodeMonitorAuthorized); bad {
 			o.Evidence = append(o.Evidence, Evidence{"authorized before", moment(m.AuthorizedAt)}, Evidence{"the authorization URL ends", moment(m.SignInExpiresAt)},
 				Evidence{"last sign-in refused", moment(m.SignInFailedAt)}, Evidence{"because", m.SignInFailure})
@@ -180,8 +180,8 @@ func checkMonitorAuthorized(ctx context.Context, f *facts, name string) Outcome 
 // the bridge uses it every day, and it ends after ninety.
 const refreshTokenUse = 7 * 24 * time.Hour
 
-func checkMonitorRefreshToken(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
+func checkMonitorRefreshToken(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(f *facts, m *monitorSeen) finding {
 		evidence := []Evidence{
 			{"used", moment(m.RefreshedAt)}, {"used before this check", moment(f.monitorBefore(name).RefreshedAt)},
 			{"ends if it is not used", date(m.RefreshTokenExpiresAt)},
@@ -201,8 +201,8 @@ func checkMonitorRefreshToken(ctx context.Context, f *facts, name string) Outcom
 
 // checkMonitorPermissions makes the check of the required delegated permissions,
 // or of the others.
-func checkMonitorPermissions(required bool) func(context.Context, *facts, string) Outcome {
-	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
+func checkMonitorPermissions(required bool) func(context.Context, *facts, string) finding {
+	return ofMonitor(func(f *facts, m *monitorSeen) finding {
 		granted := Evidence{"granted", strings.Join(m.Scopes, " ")}
 		if len(m.Scopes) == 0 && !required {
 			return notApplicable("It is not known, because the permissions of the token are not: see " + string(CodeMonitorPermissions) + ".")

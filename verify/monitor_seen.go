@@ -76,8 +76,8 @@ func (f *facts) monitor(name string) *monitorSeen {
 
 // ofMonitor makes a check of what is known of a monitor after Entra was asked.
 // Where it could not be, the outcome says on what it rests.
-func ofMonitor(check func(*facts, *monitorSeen) Outcome) func(context.Context, *facts, string) Outcome {
-	return func(_ context.Context, f *facts, name string) Outcome {
+func ofMonitor(check func(*facts, *monitorSeen) finding) func(context.Context, *facts, string) finding {
+	return func(_ context.Context, f *facts, name string) finding {
 		m := f.monitor(name)
 		if m == nil {
 			return notApplicable("The monitor was deleted while the checks were made.")
@@ -96,9 +96,9 @@ func ofMonitor(check func(*facts, *monitorSeen) Outcome) func(context.Context, *
 
 // ofMonitorBefore makes a check of what the store has of a monitor. Nobody else
 // has to be asked for that, except what is the matter.
-func ofMonitorBefore(check func(*facts, *monitorSeen) Outcome) func(context.Context, *facts, string) Outcome {
+func ofMonitorBefore(check func(*facts, *monitorSeen) finding) func(context.Context, *facts, string) finding {
 	now := ofMonitor(check)
-	return func(ctx context.Context, f *facts, name string) Outcome {
+	return func(ctx context.Context, f *facts, name string) finding {
 		if o := check(f, f.monitorBefore(name)); o.Status == Passed {
 			return o
 		}

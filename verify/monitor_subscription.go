@@ -21,8 +21,8 @@ func keeper(m *monitorSeen) Evidence {
 	return Evidence{"kept by", m.Keeper}
 }
 
-func checkMonitorWorking(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(_ *facts, m *monitorSeen) Outcome {
+func checkMonitorWorking(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(_ *facts, m *monitorSeen) finding {
 		s := &m.Subscription
 		evidence := []Evidence{keeper(m)}
 		if s.Err != nil {
@@ -50,8 +50,8 @@ func checkMonitorWorking(ctx context.Context, f *facts, name string) Outcome {
 	})(ctx, f, name)
 }
 
-func checkMonitorSubscription(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
+func checkMonitorSubscription(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(f *facts, m *monitorSeen) finding {
 		switch {
 		case m.Here && m.Subscription.Condition == monitor.ConditionUnsupported:
 			return notApplicable("This cloud has no presence notifications: everybody is read in bulk.")
@@ -66,7 +66,7 @@ func checkMonitorSubscription(ctx context.Context, f *facts, name string) Outcom
 }
 
 // subscriptionHere judges the subscription of a monitor that this process keeps.
-func subscriptionHere(f *facts, m *monitorSeen) Outcome {
+func subscriptionHere(f *facts, m *monitorSeen) finding {
 	s := &m.Subscription
 	evidence := []Evidence{
 		{"condition", string(s.Condition)}, {"subscription", s.SubscriptionID}, {"users", strconv.Itoa(m.Users)},
@@ -109,7 +109,7 @@ func subscriptionHere(f *facts, m *monitorSeen) Outcome {
 }
 
 // subscriptionElsewhere judges by the store: only the keeper knows more.
-func subscriptionElsewhere(f *facts, m *monitorSeen) Outcome {
+func subscriptionElsewhere(f *facts, m *monitorSeen) finding {
 	evidence := []Evidence{
 		keeper(m), {"subscription", m.SubscriptionID}, {"users", strconv.Itoa(m.Users)},
 		{"created", moment(m.SubscriptionCreatedAt)}, {"ends", moment(m.SubscriptionExpiresAt)},
@@ -137,13 +137,13 @@ func elsewhere(f *facts, m *monitorSeen) bool {
 	return wanted != "" && m.NotificationURL != "" && m.NotificationURL != wanted
 }
 
-func deliversElsewhere(f *facts, m *monitorSeen, evidence []Evidence) Outcome {
+func deliversElsewhere(f *facts, m *monitorSeen, evidence []Evidence) finding {
 	return warned(fmt.Sprintf("The subscription of the monitor %s delivers to %s, and the configured notification URL is %s.", m.PrincipalName, m.NotificationURL, f.settings.NotificationURL),
 		"Give all processes that share the store, and this check, the same notification URL, and start them again: they replace the subscription.", evidence...)
 }
 
-func checkMonitorSubscriptionUsers(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
+func checkMonitorSubscriptionUsers(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(f *facts, m *monitorSeen) finding {
 		s := &m.Subscription
 		if m.Here && s.Condition == monitor.ConditionUnsupported {
 			return notApplicable("This cloud has no presence notifications: everybody is read in bulk.")
@@ -166,8 +166,8 @@ func checkMonitorSubscriptionUsers(ctx context.Context, f *facts, name string) O
 	})(ctx, f, name)
 }
 
-func checkMonitorHeard(ctx context.Context, f *facts, name string) Outcome {
-	return ofMonitor(func(f *facts, m *monitorSeen) Outcome {
+func checkMonitorHeard(ctx context.Context, f *facts, name string) finding {
+	return ofMonitor(func(f *facts, m *monitorSeen) finding {
 		s := &m.Subscription
 		switch {
 		case m.Here && s.Condition == monitor.ConditionUnsupported:

@@ -68,7 +68,7 @@ func monitorTroubles() map[monitor.TroubleKind]monitorTrouble {
 // trouble returns the failed outcome for what is the matter with the monitor, as
 // far as it is the business of the check; of several causes, that of the one that
 // takes precedence. What a later version of the pool finds is not working.
-func (m *monitorSeen) trouble(code Code) (Outcome, bool) {
+func (m *monitorSeen) trouble(code Code) (finding, bool) {
 	all := monitorTroubles()
 	for _, t := range m.Troubles {
 		told, known := all[t.Kind]
@@ -86,5 +86,5 @@ func (m *monitorSeen) trouble(code Code) (Outcome, bool) {
 		}
 		return failed(sentence, told.remedy, Evidence{"trouble", string(t.Kind)}, Evidence{"since", moment(t.Since)}).by(told.by), true
 	}
-	return Outcome{}, false
+	return finding{}, false
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/presencebridge/presencebridge"
 )
 
-func checkMonitorsStore(_ context.Context, f *facts, _ string) Outcome {
+func checkMonitorsStore(_ context.Context, f *facts, _ string) finding {
 	evidence := []Evidence{{"monitors", strconv.Itoa(len(f.pool.Monitors))}}
 	if n := f.pool.FormerKeys; n > 0 {
 		evidence = append(evidence, Evidence{"sealed with a former key", count(n, "monitor")})
@@ -21,7 +21,7 @@ func checkMonitorsStore(_ context.Context, f *facts, _ string) Outcome {
 	return passed(evidence...)
 }
 
-func checkMonitorsRunning(_ context.Context, f *facts, _ string) Outcome {
+func checkMonitorsRunning(_ context.Context, f *facts, _ string) finding {
 	var elsewhere []string
 	for _, m := range f.pool.Monitors {
 		if m.Keeper != "" && !m.Here && !slices.Contains(elsewhere, m.Keeper) {
@@ -36,7 +36,7 @@ func checkMonitorsRunning(_ context.Context, f *facts, _ string) Outcome {
 	return passed(evidence...)
 }
 
-func checkMonitorsApplication(_ context.Context, f *facts, _ string) Outcome {
+func checkMonitorsApplication(_ context.Context, f *facts, _ string) finding {
 	has, wants := f.pool.Application, f.settings
 	evidence := []Evidence{{"tenant of the monitors", has.TenantID}, {"client id of the monitors", has.ClientID}}
 	var differ []string
@@ -54,7 +54,7 @@ func checkMonitorsApplication(_ context.Context, f *facts, _ string) Outcome {
 
 // checkMonitorsSufficient counts the monitors whatever their state: those that do
 // not work have checks of their own.
-func checkMonitorsSufficient(_ context.Context, f *facts, _ string) Outcome {
+func checkMonitorsSufficient(_ context.Context, f *facts, _ string) finding {
 	p, has := &f.pool, 0
 	for _, m := range p.Monitors {
 		if !m.Leaving {

@@ -43,7 +43,7 @@ func (f *facts) proof() string {
 // hostForm is a host name: letters, digits, hyphens and underscores between dots.
 var hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
 
-func checkNotificationURL(_ context.Context, f *facts, _ string) Outcome {
+func checkNotificationURL(_ context.Context, f *facts, _ string) finding {
 	u, err := url.Parse(f.settings.NotificationURL)
 	if err != nil {
 		return failed(fmt.Sprintf("The notification URL cannot be read: %v.", withoutURL(err)), "")
@@ -107,7 +107,7 @@ func public(a netip.Addr) bool {
 	return true
 }
 
-func checkNotificationAddress(ctx context.Context, f *facts, _ string) Outcome {
+func checkNotificationAddress(ctx context.Context, f *facts, _ string) finding {
 	u, err := url.Parse(f.settings.NotificationURL)
 	if err != nil {
 		return failed(fmt.Sprintf("The notification URL cannot be read: %v.", withoutURL(err)), "")
@@ -143,7 +143,7 @@ func checkNotificationAddress(ctx context.Context, f *facts, _ string) Outcome {
 }
 
 // unresolved is the outcome where a host has no address.
-func unresolved(host, proof string, err error) Outcome {
+func unresolved(host, proof string, err error) finding {
 	sentence, what := fmt.Sprintf("The name server here does not tell the address of %s: %v", host, err), "Make a name server reachable for the service."
 	notFound := (*net.DNSError)(nil)
 	if err == nil || errors.As(err, &notFound) && notFound.IsNotFound {

@@ -80,7 +80,7 @@ func (f *facts) excluded(reasons ...presence.Reason) []presence.Exclusion {
 	return entries
 }
 
-func checkUsersMatched(_ context.Context, f *facts, _ string) Outcome {
+func checkUsersMatched(_ context.Context, f *facts, _ string) finding {
 	// Of a pair that was found and refused both sides are excluded, so each side is
 	// counted by itself.
 	var cloudLink, entra int
@@ -121,7 +121,7 @@ func checkUsersMatched(_ context.Context, f *facts, _ string) Outcome {
 	}
 }
 
-func checkUsersUnmatched(_ context.Context, f *facts, _ string) Outcome {
+func checkUsersUnmatched(_ context.Context, f *facts, _ string) finding {
 	entries := f.excluded(presence.ReasonUnmatched, presence.ReasonNoEmail)
 	number := Evidence{"unmatched", strconv.Itoa(len(entries))}
 	if len(entries) == 0 {
@@ -131,7 +131,7 @@ func checkUsersUnmatched(_ context.Context, f *facts, _ string) Outcome {
 	return warned(fmt.Sprintf("%s cannot be matched: %s.", count(len(entries), "user"), names(list)), "", append([]Evidence{number}, evidence...)...).naming(list)
 }
 
-func checkUsersAmbiguous(_ context.Context, f *facts, _ string) Outcome {
+func checkUsersAmbiguous(_ context.Context, f *facts, _ string) finding {
 	entries := f.excluded(presence.ReasonAmbiguous)
 	evidence := []Evidence{{"ambiguous entries", strconv.Itoa(len(entries))}}
 	if len(entries) == 0 {
@@ -150,7 +150,7 @@ func checkUsersAmbiguous(_ context.Context, f *facts, _ string) Outcome {
 	return warned(fmt.Sprintf("%d entries share an address with another one, so that nobody can tell who is who: %s.", len(entries), names(list)), "", evidence...).naming(list)
 }
 
-func checkUsersLeftOut(_ context.Context, f *facts, _ string) Outcome {
+func checkUsersLeftOut(_ context.Context, f *facts, _ string) finding {
 	entries, passedOver := f.leftOut()
 	evidence := []Evidence{{"left out", strconv.Itoa(len(entries))}}
 	if len(passedOver) > 0 {
@@ -194,7 +194,7 @@ func (f *facts) leftOut() (entries, passedOver []presence.Exclusion) {
 	return entries, passedOver
 }
 
-func checkUsersLimited(_ context.Context, f *facts, _ string) Outcome {
+func checkUsersLimited(_ context.Context, f *facts, _ string) finding {
 	var (
 		list      []string
 		evidence  []Evidence
@@ -225,7 +225,7 @@ func checkUsersLimited(_ context.Context, f *facts, _ string) Outcome {
 	return warned(fmt.Sprintf("%s not kept in step in each direction: %s.", are(len(list), "user", "users"), names(list)), "", append(numbers, evidence...)...).naming(list)
 }
 
-func checkUsersWatched(_ context.Context, f *facts, _ string) Outcome {
+func checkUsersWatched(_ context.Context, f *facts, _ string) finding {
 	list := f.people(f.sources.Bridge.Overflow())
 	number := Evidence{"not watched", strconv.Itoa(len(list))}
 	switch {

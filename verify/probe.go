@@ -44,7 +44,7 @@ func (p *probeRecord) began() time.Time {
 	return p.set
 }
 
-func checkProbe(ctx context.Context, f *facts, _ string) Outcome {
+func checkProbe(ctx context.Context, f *facts, _ string) finding {
 	sessions := f.sources.Sessions
 	user, known := f.testUser()
 	if !known {
@@ -153,13 +153,13 @@ func passing(err error) bool {
 
 // occupied says why the probe must not touch the user's session: it is the
 // application's only one, which the bridge shares.
-func (f *facts) occupied(user string) (Outcome, bool) {
+func (f *facts) occupied(user string) (finding, bool) {
 	if f.sources.Explain == nil {
-		return Outcome{}, false
+		return finding{}, false
 	}
 	e, err := f.sources.Explain.Explain(user)
 	if err != nil {
-		return Outcome{}, false // nobody whom the bridge keeps in step
+		return finding{}, false // nobody whom the bridge keeps in step
 	}
 	why := ""
 	switch e.Line.State {
@@ -170,7 +170,7 @@ func (f *facts) occupied(user string) (Outcome, bool) {
 		why = fmt.Sprintf("The bridge holds a session of the test user: %s", e.Session)
 	}
 	if why == "" {
-		return Outcome{}, false
+		return finding{}, false
 	}
 	return warned(why+". The probe would end the bridge's session, so nothing was set.", "Run the check again when the test user's telephone is idle.").by(Operator), true
 }
@@ -242,7 +242,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func checkProbeNotification(ctx context.Context, f *facts, _ string) Outcome {
+func checkProbeNotification(ctx context.Context, f *facts, _ string) finding {
 	began := f.probe.began()
 	if began.IsZero() {
 		return notApplicable("The probe has set nothing, so there was nothing to be notified of.")

@@ -23,7 +23,7 @@ func served(roster *presence.Roster, direction presence.Direction) []presence.Us
 	return slices.DeleteFunc(slices.Clone(roster.Users), func(u presence.User) bool { return left[u.TeamsID] })
 }
 
-func checkOneWayReady(_ context.Context, f *facts, _ string) Outcome {
+func checkOneWayReady(_ context.Context, f *facts, _ string) finding {
 	users := served(&f.roster, presence.LineToTeams)
 	telephones, systems := 0, map[presence.PBX]int{}
 	for _, u := range users {
@@ -50,7 +50,7 @@ func counts(of map[presence.PBX]int) string {
 	return strings.Join(list, ", ")
 }
 
-func checkBidirectionalReady(_ context.Context, f *facts, _ string) Outcome {
+func checkBidirectionalReady(_ context.Context, f *facts, _ string) finding {
 	users := len(served(&f.roster, presence.TeamsToMiCollab))
 	if users == 0 {
 		return notApplicable("There is nobody for whom this direction is: see " + string(CodeUsersLimited) + ".")
@@ -58,7 +58,7 @@ func checkBidirectionalReady(_ context.Context, f *facts, _ string) Outcome {
 	return passed(Evidence{"users", fmt.Sprint(users)}, Evidence{"presence monitors", fmt.Sprint(len(f.pool.Monitors))}, Evidence{"users watched", fmt.Sprint(f.pool.Subscribed)})
 }
 
-func checkUpgrade(_ context.Context, f *facts, _ string) Outcome {
+func checkUpgrade(_ context.Context, f *facts, _ string) finding {
 	state := UpgradeState{
 		Users:       len(served(&f.roster, presence.TeamsToMiCollab)),
 		RedirectURI: f.settings.RedirectURI, NotificationURL: f.settings.NotificationURL, Permissions: f.sources.Entra.Permissions(),

@@ -268,7 +268,7 @@ func (r *run) causes(i *instance) []string {
 
 // inapplicable returns why there is nothing to check, whatever became of what the
 // check depends on.
-func (r *run) inapplicable(i *instance) (o Outcome, so bool) {
+func (r *run) inapplicable(i *instance) (o finding, so bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			o, so = brokeOff(v), true
@@ -282,11 +282,11 @@ func (r *run) inapplicable(i *instance) (o Outcome, so bool) {
 	if i.check.Per != "" && i.subject == "" {
 		return notApplicable("There is no " + string(i.check.Per) + "."), true
 	}
-	return Outcome{}, false
+	return finding{}, false
 }
 
 // brokeOff is the outcome of a check that panicked.
-func brokeOff(v any) Outcome {
+func brokeOff(v any) finding {
 	return failed("The check broke off: "+secret.PanicText(v)+".", brokenRemedy).by(Operator)
 }
 
@@ -295,14 +295,14 @@ const obeyWithin = time.Second
 
 // bounded makes a check, and goes on without it when its time is over: some
 // implementation of a source may not obey its context.
-func (r *run) bounded(ctx context.Context, i *instance) Outcome {
+func (r *run) bounded(ctx context.Context, i *instance) finding {
 	bound := r.check.opts.Timeout
 	if i.check.bound != nil {
 		bound = i.check.bound(&r.check.opts)
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	outcome := make(chan Outcome, 1)
+	outcome := make(chan finding, 1)
 	go func() {
 		defer func() {
 			if v := recover(); v != nil {
@@ -331,7 +331,7 @@ func (r *run) bounded(ctx context.Context, i *instance) Outcome {
 const brokenRemedy = "Report it to the developers of the service, with this report."
 
 // take makes an outcome part of a result: complete, redacted and short.
-func (r *run) take(to *Result, check *Check, o Outcome) {
+func (r *run) take(to *Result, check *Check, o finding) {
 	switch o.Status {
 	case Passed, Warned, Failed, NotApplicable:
 	default:

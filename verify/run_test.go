@@ -29,11 +29,11 @@ func engine(t require.TestingT, p *plant, opts *SystemOptions, checks ...Check) 
 }
 
 // made is a check that returns the outcome.
-func made(code Code, o Outcome, deps ...Dependency) Check {
+func made(code Code, o finding, deps ...Dependency) Check {
 	return Check{
 		Code: code, Area: AreaService, Title: "Title of " + string(code), Severity: SeverityError, DependsOn: deps,
 		Remedy: "Mend " + string(code) + ".", Administrator: Operator, Basis: "a test",
-		run: func(context.Context, *facts, string) Outcome { return o },
+		run: func(context.Context, *facts, string) finding { return o },
 	}
 }
 
@@ -95,7 +95,7 @@ func TestRunFollowsSubjects(t *testing.T) {
 		return check
 	}
 	second := perMonitor(made("account", fine))
-	second.run = func(_ context.Context, _ *facts, subject string) Outcome {
+	second.run = func(_ context.Context, _ *facts, subject string) finding {
 		if subject == "monitor2@example.com" {
 			return broken
 		}
@@ -134,10 +134,10 @@ func TestRunSaysWhatDoesNotApplyWhateverElseFailed(t *testing.T) {
 
 func TestRunOutlivesBrokenChecks(t *testing.T) {
 	panics := made("panics", fine)
-	panics.run = func(context.Context, *facts, string) Outcome { panic("hunter2") }
+	panics.run = func(context.Context, *facts, string) finding { panic("hunter2") }
 	applies := made("applies", fine)
 	applies.applies = func(*facts) string { panic(errors.New("hunter2")) }
-	report, err := engine(t, newPlant(), nil, panics, applies, made("nothing", Outcome{}), made("odd", Outcome{Status: Skipped})).Run(t.Context(), nil)
+	report, err := engine(t, newPlant(), nil, panics, applies, made("nothing", finding{}), made("odd", finding{Status: Skipped})).Run(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, 4, report.Count(Failed), "none of them may look as if it had passed")
 	for _, result := range report.Results {
@@ -151,18 +151,18 @@ func TestRunBoundsChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		deaf := made("deaf", fine)
-		deaf.run = func(context.Context, *facts, string) Outcome {
+		deaf.run = func(context.Context, *facts, string) finding {
 			<-release
 			return fine
 		}
 		obeys := made("obeys", fine)
-		obeys.run = func(ctx context.Context, _ *facts, _ string) Outcome {
+		obeys.run = func(ctx context.Context, _ *facts, _ string) finding {
 			<-ctx.Done()
 			return failed("It waited for the directory.", "")
 		}
 		long := made("long", fine)
 		long.bound = func(o *SystemOptions) time.Duration { return 3 * o.Timeout }
-		long.run = func(ctx context.Context, _ *facts, _ string) Outcome {
+		long.run = func(ctx context.Context, _ *facts, _ string) finding {
 			time.Sleep(50 * time.Second)
 			if ctx.Err() != nil {
 				return broken
@@ -195,7 +195,7 @@ func TestRunMakesNoMoreThanParallelAtATime(t *testing.T) {
 			var checks []Check
 			for i := range 9 {
 				check := made(Code(fmt.Sprint("check-", i)), fine)
-				check.run = func(context.Context, *facts, string) Outcome {
+				check.run = func(context.Context, *facts, string) finding {
 					n := now.Add(1)
 					defer now.Add(-1)
 					for m := most.Load(); n > m; m = most.Load() {
@@ -255,7 +255,7 @@ func TestRunDoesNotWaitForWhoeverIsTold(t *testing.T) {
 		var checks []Check
 		for i := range 6 {
 			check := made(Code(fmt.Sprint("check-", i)), fine)
-			check.run = func(context.Context, *facts, string) Outcome { ended.Add(1); return fine }
+			check.run = func(context.Context, *facts, string) finding { ended.Add(1); return fine }
 			checks = append(checks, check)
 		}
 		first := true
@@ -271,9 +271,9 @@ func TestRunDoesNotWaitForWhoeverIsTold(t *testing.T) {
 }
 
 // switched is a check whose outcome a test changes between runs.
-func switched(code Code, o *Outcome, deps ...Dependency) Check {
+func switched(code Code, o *finding, deps ...Dependency) Check {
 	check := made(code, fine, deps...)
-	check.run = func(context.Context, *facts, string) Outcome { return *o }
+	check.run = func(context.Context, *facts, string) finding { return *o }
 	return check
 }
 
@@ -332,7 +332,7 @@ func TestRunCutShortLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := made("slow", fine, on("quick")...)
 		hang := true
-		slow.run = func(ctx context.Context, _ *facts, _ string) Outcome {
+		slow.run = func(ctx context.Context, _ *facts, _ string) finding {
 			if hang {
 				<-ctx.Done()
 				return failed("It could not be asked: "+ctx.Err().Error()+".", "")
@@ -392,7 +392,7 @@ func TestRunsHappenOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var under atomic.Int32
 		check := made("check", fine)
-		check.run = func(context.Context, *facts, string) Outcome {
+		check.run = func(context.Context, *facts, string) finding {
 			assert.EqualValues(t, 1, under.Add(1))
 			time.Sleep(2 * time.Second)
 			under.Add(-1)
@@ -475,7 +475,7 @@ func TestOnceAsksOnce(t *testing.T) {
 		deaf := once(t.Context(), time.Minute, func(context.Context) (int, error) { <-release; return 7, nil })
 		check := made("deaf", fine)
 		check.bound = func(*SystemOptions) time.Duration { return time.Minute }
-		check.run = func(context.Context, *facts, string) Outcome {
+		check.run = func(context.Context, *facts, string) finding {
 			_, err := deaf()
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			return failed("The service hangs: "+err.Error()+".", "")
@@ -538,8 +538,8 @@ func TestRunOverRandomDependencies(t *testing.T) {
 			for _, s := range subjects(code) {
 				wish[key{code, s}] = rapid.SampledFrom([]Status{Passed, Passed, Warned, Failed, NotApplicable}).Draw(t, "status")
 			}
-			check.run = func(_ context.Context, _ *facts, subject string) Outcome {
-				return Outcome{Status: wish[key{code, subject}], Sentence: "As the test wants it."}
+			check.run = func(_ context.Context, _ *facts, subject string) finding {
+				return finding{Status: wish[key{code, subject}], Sentence: "As the test wants it."}
 			}
 			checks = append(checks, check)
 		}

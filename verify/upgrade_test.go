@@ -149,7 +149,7 @@ func TestReadinessNeedsWhatIsTold(t *testing.T) {
 		require.NoError(t, err)
 		for i := range c.checks {
 			if c.checks[i].Area == AreaNotifications {
-				c.checks[i].run = func(context.Context, *facts, string) Outcome { return passed() }
+				c.checks[i].run = func(context.Context, *facts, string) finding { return passed() }
 			}
 		}
 		report, err := c.Run(t.Context(), nil)
