@@ -151,7 +151,7 @@ func TestSyncReportsAsTextAndJSON(t *testing.T) {
 		d := newDesk()
 		half := presencebridge.SyncReport{Total: 5, Skipped: 1, Read: 2, Done: 2, Changed: 1, AlreadyRight: 1}
 		whole := presencebridge.SyncReport{
-			Total: 5, Skipped: 1, Read: 5, Done: 5, Changed: 2, AlreadyRight: 1,
+			Total: 5, Skipped: 1, Read: 4, Done: 5, Changed: 2, AlreadyRight: 1,
 			Blocked: map[string]presencebridge.Block{"id-ada": presencebridge.BlockOwnSession},
 			Failed:  map[string]string{"id-gone": "micollab: client_secret=hunter2hunter2 refused"},
 		}
@@ -212,7 +212,7 @@ func (d *desk) flood(text string, many int) {
 	}
 	e.OutrankedSince = e.At
 	d.reset = presencebridge.PhoneReset{User: e.User, Before: presencebridge.PhoneState{Endpoints: e.Endpoints}, After: presencebridge.PhoneState{Endpoints: e.Endpoints}, Writes: e.Writes, Failures: e.Failures, Summary: text}
-	d.sync = []presencebridge.SyncReport{{Total: 1, Failed: map[string]string{"id-ada": text}}}
+	d.sync = []presencebridge.SyncReport{{Total: 1, Failed: map[string]string{"id-ada": text, text: "no"}}}
 }
 
 func TestAUserReportIsSmallEnoughToAttach(t *testing.T) {
