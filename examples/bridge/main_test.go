@@ -145,7 +145,10 @@ func TestDemonstrationStaysUpUntilInterrupted(t *testing.T) {
 	code := make(chan int, 1)
 	go func() { code <- run(ctx, []string{"-day", day}, &out, &errs) }()
 	page := regexp.MustCompile(`The bridge stays up: interrupt it to stop\. Status page: (http://127\.0\.0\.1:\d+/)\n`)
-	require.Eventually(t, func() bool { return page.MatchString(out.String()) }, 2*time.Minute, 20*time.Millisecond)
+	if !assert.Eventually(t, func() bool { return page.MatchString(out.String()) || len(code) > 0 }, 2*time.Minute, 20*time.Millisecond) || len(code) > 0 {
+		printed := out.String()
+		require.Fail(t, "the demonstration has not come to its end", "%s\n%s", printed[max(0, len(printed)-3000):], errs.String())
+	}
 	url := page.FindStringSubmatch(out.String())[1]
 
 	var status struct {
