@@ -221,6 +221,42 @@ func TestAClientThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// strictWriter is a stream of HTTP/2: a deadline ends it as soon as it has passed,
+// though nothing is being written.
+type strictWriter struct {
+	httptest.ResponseRecorder
+	timer  *time.Timer
+	passed bool
+}
+
+func (w *strictWriter) SetWriteDeadline(at time.Time) error {
+	w.timer.Stop()
+	if !at.IsZero() {
+		w.timer = time.AfterFunc(time.Until(at), func() { w.passed = true })
+	}
+	return nil
+}
+
+func TestAStreamOutlivesThePausesBetweenItsLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := made("slow", fine)
+		slow.run = func(context.Context, *facts, string) finding {
+			time.Sleep(time.Minute)
+			return fine
+		}
+		slow.bound = func(*SystemOptions) time.Duration { return time.Hour }
+		h, err := NewHandler(engine(t, newPlant(), nil, slow), nil, &HandlerOptions{LineTimeout: 5 * time.Second})
+		require.NoError(t, err)
+		w := &strictWriter{ResponseRecorder: *httptest.NewRecorder()}
+		// As a server with a WriteTimeout leaves it.
+		w.timer = time.AfterFunc(30*time.Second, func() { w.passed = true })
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/system", nil))
+		synctest.Wait()
+		assert.False(t, w.passed, "the time of a line is not that of the pause after it")
+		assert.Contains(t, w.Body.String(), `"report"`)
+	})
+}
+
 func TestHandlerRefuses(t *testing.T) {
 	h, err := NewHandler(engine(t, newPlant(), nil, made("only", fine)), &people{}, nil)
 	require.NoError(t, err)

@@ -43,14 +43,19 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) *stream {
 	w.Header().Set("Content-Type", streamType)
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold the lines back
 	w.WriteHeader(http.StatusOK)
-	s.flush()
+	s.bounded(s.flush)
 	return s
 }
 
-func (s *stream) end() {
-	// The connection may serve other requests, which have as long as they need.
+func (s *stream) end() { s.cancel(nil) }
+
+// bounded gives the client the time of one line for what is sent, and none for the
+// pause after it: over HTTP/2 a deadline that passes while nothing is being written
+// ends the stream, and a server's own WriteTimeout would end a run that takes longer.
+func (s *stream) bounded(send func()) {
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout))
+	send()
 	_ = s.control.SetWriteDeadline(time.Time{})
-	s.cancel(nil)
 }
 
 // line writes a line. It is not called concurrently.
@@ -62,12 +67,13 @@ func (s *stream) line(line streamLine) {
 	if err != nil {
 		data, _ = json.Marshal(streamLine{Error: fmt.Sprintf("the answer cannot be written as JSON: %v", err)})
 	}
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout))
-	if _, err := s.w.Write(append(data, '\n')); err != nil {
-		s.cancel(errLeft)
-		return
-	}
-	s.flush()
+	s.bounded(func() {
+		if _, err := s.w.Write(append(data, '\n')); err != nil {
+			s.cancel(errLeft)
+			return
+		}
+		s.flush()
+	})
 }
 
 // flush sends what was written. A writer that cannot flush sends it when it likes.
