@@ -80,8 +80,9 @@ type HandlerOptions struct {
 // either was broken off. What is under way ends when the client leaves.
 //
 // Any other answer is one JSON value; an error is an object with "error", a
-// sentence, perhaps "reason", and "report" where something was done before it. Requests that a browser sends from another site are
-// refused (403), and bodies, which are ignored, above 4 KiB (413).
+// sentence, perhaps "reason", and "report" where something was done before it.
+// Requests that a browser sends from another site are refused (403), and bodies,
+// which are ignored, above 4 KiB (413).
 type Handler struct {
 	system *SystemCheck
 	users  UserService
