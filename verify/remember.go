@@ -1,6 +1,9 @@
 package verify
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // remember puts the results of a run, and of the others those of earlier runs,
 // into the report, and keeps them for later runs. It reports whether some checks
@@ -30,7 +33,9 @@ func (c *SystemCheck) remember(report *Report, all []*instance, wanted map[Code]
 			report.Complete = false
 		}
 	}
-	report.outdate()
+	report.outdate(all, wanted)
+	// Whoever gets the report may change it, and what is kept is for later runs.
+	*report = *report.clone()
 	if !cut {
 		c.last = report.clone()
 	}
@@ -42,33 +47,50 @@ func notPassed(because []string) string {
 	return "This has not passed: " + strings.Join(because, ", ") + "."
 }
 
-// outdate corrects the results of earlier runs that were skipped for something
-// that has passed since: nothing stands in their way, but they were not made.
-func (r *Report) outdate() {
-	passed := make(map[string]bool)
-	for _, result := range r.Results {
-		passed[result.Name()] = result.Status == Passed || result.Status == NotApplicable
-	}
+// outdate corrects the results of earlier runs that were skipped: what kept them
+// from being made may stand in their way no longer, or something else may.
+func (r *Report) outdate(all []*instance, wanted map[Code]bool) {
+	results := make(map[string]*Result, len(r.Results))
 	for i := range r.Results {
-		result := &r.Results[i]
-		if result.Status != Skipped || len(result.Because) == 0 {
-			continue
+		results[r.Results[i].Name()] = &r.Results[i]
+	}
+	found := make(map[*instance][]string)
+	var inTheWay func(i *instance) []string
+	inTheWay = func(i *instance) []string {
+		if causes, done := found[i]; done {
+			return causes
 		}
-		var left []string
-		for _, cause := range result.Because {
-			if pass, there := passed[cause]; there && !pass {
-				left = append(left, cause)
+		var causes []string
+		for _, n := range i.needs {
+			needed := name(n.on.check.Code, n.on.subject)
+			result := results[needed]
+			switch {
+			case result == nil:
+			case result.Status == Failed, result.Status == Warned && n.strict, result.Status == Skipped && n.on.cut:
+				causes = append(causes, needed)
+			case result.Status == Skipped && wanted[n.on.check.Code]:
+				causes = append(causes, result.Because...)
+			case result.Status == Skipped:
+				causes = append(causes, inTheWay(n.on)...)
 			}
 		}
-		switch len(left) {
-		case len(result.Because):
+		slices.Sort(causes)
+		found[i] = slices.Compact(causes)
+		return found[i]
+	}
+	for _, i := range all {
+		result := results[name(i.check.Code, i.subject)]
+		if result == nil || wanted[i.check.Code] || result.Status != Skipped {
 			continue
-		case 0:
-			result.Sentence = "What this check was skipped for has passed since: " + strings.Join(result.Because, ", ") + ". Make it again."
-			r.Complete = false
-		default:
-			result.Sentence = notPassed(left)
 		}
-		result.Because = left
+		switch left := inTheWay(i); {
+		case slices.Equal(left, result.Because):
+		case len(left) > 0:
+			result.Because, result.Sentence = left, notPassed(left)
+		default:
+			result.Sentence = "What this check was skipped for stands in its way no longer: " + strings.Join(result.Because, ", ") + ". Make it again."
+			result.Because = nil
+			r.Complete = false
+		}
 	}
 }

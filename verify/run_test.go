@@ -300,6 +300,10 @@ func TestRunOnlyMakesWhatIsAskedForAndWhatItDependsOn(t *testing.T) {
 	assert.Equal(t, report, c.Last())
 	c.Last().Results[0].Sentence = "changed by its holder"
 	assert.Equal(t, report, c.Last(), "each gets a report of its own")
+	report.Results[1].Because[0] = "changed by its holder"
+	report, err = c.Run(t.Context(), &RunOptions{Only: []Code{"other"}})
+	require.NoError(t, err)
+	assert.Equal(t, "skipped root", statuses(report)["leaf"], "and what is kept is nobody's")
 
 	_, err = c.Run(t.Context(), &RunOptions{Only: []Code{"leaf", "leef", "rood"}})
 	require.ErrorIs(t, err, ErrUnknownCode)
@@ -317,7 +321,7 @@ func TestRunSaysWhatIsToBeMadeAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"root": "passed", "other": "failed", "leaf": "skipped", "both": "skipped other"}, statuses(report))
 	leaf, _ := report.Result("leaf", "")
-	assert.Equal(t, "What this check was skipped for has passed since: root. Make it again.", leaf.Sentence)
+	assert.Equal(t, "What this check was skipped for stands in its way no longer: root. Make it again.", leaf.Sentence)
 	both, _ := report.Result("both", "")
 	assert.Equal(t, "This has not passed: other.", both.Sentence)
 	assert.False(t, report.Complete)
@@ -326,6 +330,26 @@ func TestRunSaysWhatIsToBeMadeAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, report.Complete)
 	assert.Equal(t, ExitPassed, report.ExitCode(), "one by one, until all pass")
+}
+
+func TestRunSaysWhatAWarningLetsThrough(t *testing.T) {
+	root, other := broken, fine
+	c := engine(t, newPlant(), nil, switched("root", &root), switched("other", &other), made("leaf", fine, on("root", "other")...),
+		made("below", fine, on("leaf")...), made("strict", fine, strictly("root")...))
+	_, err := c.Run(t.Context(), nil)
+	require.NoError(t, err)
+	root = warned("It could be better.", "")
+	report, err := c.Run(t.Context(), &RunOptions{Only: []Code{"root"}})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"root": "warning", "other": "passed", "leaf": "skipped", "below": "skipped", "strict": "skipped root"}, statuses(report))
+	assert.False(t, report.Complete, "a warning keeps only the strict from being made")
+	assert.Equal(t, ExitFailed, report.ExitCode())
+
+	other = broken
+	report, err = c.Run(t.Context(), &RunOptions{Only: []Code{"other"}})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"root": "warning", "other": "failed", "leaf": "skipped other", "below": "skipped other", "strict": "skipped root"}, statuses(report))
+	assert.True(t, report.Complete, "something else is in the way")
 }
 
 func TestRunCutShortLeavesNothing(t *testing.T) {
