@@ -87,9 +87,9 @@ type SystemOptions struct {
 	// Timeout bounds each check that has no bound of its own. Default: 20 seconds.
 	Timeout time.Duration
 	// SecretWarning is how long before the end of a client secret, or of the
-	// certificate with which the bridge signs in, a check warns. Of
-	// the certificate of the notification URL it warns two weeks before the end, or,
-	// if that is less, with a third of its lifetime left. Default: 30 days.
+	// certificate with which the bridge signs in, a check warns. Of the certificate
+	// of the notification URL it warns two weeks before the end, or, if that is less,
+	// with a third of its lifetime left. Default: 30 days.
 	SecretWarning time.Duration
 	// HeardWithin is how long a subscription may bring nothing until a check warns.
 	// A week covers a long weekend. Default: 7 days.
@@ -102,7 +102,7 @@ type SystemOptions struct {
 	UsageWarning float64
 	// ProbeUser, if set, switches the end-to-end probe on: it is the e-mail address,
 	// as the roster has it, or the Entra object id of a test user, for whom a Teams
-	// session is set and cleared. Default: off.
+	// session is set and cleared, also where the bridge makes a dry run. Default: off.
 	ProbeUser string
 	// ProbeTimeout is how long the probe waits for what it has set. Graph delivers
 	// within a minute. Default: 90 seconds.
