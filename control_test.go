@@ -160,6 +160,31 @@ func TestSyncAll(t *testing.T) {
 	})
 }
 
+// TestSyncAllIsAWish: whoever ends it does not wait any longer, and the bridge goes on.
+func TestSyncAllIsAWish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ada", "bob")
+		w.notify = func(string, string) {} // every notification is lost
+		stop := w.start(&Options{Direction: Bidirectional, ReconcileInterval: 10 * time.Hour, UnwatchedInterval: 10 * time.Hour})
+		w.client("ada", presence.Away, presence.ActivityAway)
+		w.client("bob", presence.Away, presence.ActivityAway)
+		w.setFault(func(string, string, bool) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		report, err := w.bridge.SyncAll(ctx, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Zero(t, report.Done)
+		assert.Equal(t, presence.StatusAvailable, w.status("ada"))
+		time.Sleep(time.Minute)
+		assert.Equal(t, presence.StatusAway, w.status("ada"))
+		assert.Equal(t, presence.StatusAway, w.status("bob"))
+		require.NoError(t, stop())
+	})
+}
+
 type recordingWatcher struct {
 	users  [][]string
 	room   int

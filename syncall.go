@@ -50,8 +50,9 @@ type syncRun struct {
 // SyncAll reads the Teams presence and the MiCollab status of every user whose
 // Teams presence is brought to MiCollab, sets right what is not, and returns when
 // each is done. progress, if not nil, is called from this goroutine whenever some
-// more have been read or are done. If ctx ends first it returns what was done so far, and ctx's error;
-// if the bridge stops, ErrStopped. The bridge must be running.
+// more have been read or are done. If ctx ends first it returns what was done so
+// far, and ctx's error, and the bridge goes on with the others as it does after
+// every regular reading; if the bridge stops, ErrStopped. The bridge must be running.
 func (b *Bridge) SyncAll(ctx context.Context, progress func(SyncReport)) (SyncReport, error) {
 	select {
 	case <-b.loaded:

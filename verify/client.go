@@ -140,9 +140,9 @@ func (c *Client) ResetPhone(ctx context.Context, email string) (*ResetReport, er
 }
 
 // SyncAll syncs all Teams presence with MiCollab. progress, if not nil, is called with
-// figures, without names, whenever some more are done. When ctx ends, the bridge ends
-// the synchronization as well, and the report has the figures that were told last,
-// without the names.
+// figures, without names, whenever some more are done. When ctx ends, the report has the
+// figures that were told last, without the names, and the bridge goes on with the
+// others.
 func (c *Client) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
 	started := time.Now()
 	var last *presencebridge.SyncReport

@@ -77,7 +77,8 @@ type HandlerOptions struct {
 // A stream is of the type application/x-ndjson: one JSON object a line, flushed,
 // each with "progress" (a [Progress], or a [presencebridge.SyncReport]), and at the
 // end one with "report", with "error", or with both. A stream that ends without
-// either was broken off. What is under way ends when the client leaves.
+// either was broken off. When the client leaves, the checks that are under way end;
+// a reset and a sync are wishes, with which the bridge goes on.
 //
 // Any other answer is one JSON value; an error is an object with "error", a
 // sentence, perhaps "reason", and "report" where something was done before it.

@@ -110,8 +110,8 @@ func (r *SyncReport) ExitCode() int {
 
 // SyncAll reads the Teams presence of everybody whom it concerns, and sets MiCollab
 // right. progress, if not nil, is told whenever some more are done. When ctx ends, it
-// returns the report as far as it came, which is not Complete, with ctx's cause; what
-// is done stays done.
+// returns the report as far as it came, which is not Complete, with ctx's cause; the
+// bridge goes on with the others, of whom nothing is reported.
 func (c *UserCheck) SyncAll(ctx context.Context, progress func(presencebridge.SyncReport)) (*SyncReport, error) {
 	started := time.Now()
 	told := progress

@@ -137,7 +137,7 @@ func (r *SyncReport) WriteText(w io.Writer) error {
 		r.Read, r.Total, r.Changed, r.AlreadyRight, len(r.Blocked), len(r.Failed), r.Skipped)
 	switch {
 	case !r.Complete:
-		fmt.Fprintf(&s, "  It ended before everybody was done: %s. What is done stays done.\n", cmp.Or(r.Error, "for no reason that is known"))
+		fmt.Fprintf(&s, "  It ended before everybody was done: %s. What is done stays done, and a bridge that goes on running goes on with the others.\n", cmp.Or(r.Error, "for no reason that is known"))
 	case len(r.Failed) > 0:
 		s.WriteString("  Everybody was tried. The bridge goes on trying those that failed.\n")
 	default:

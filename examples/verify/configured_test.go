@@ -227,7 +227,7 @@ func TestAddressInUse(t *testing.T) {
 	assert.Contains(t, c.stderr, "cannot listen for notifications")
 }
 
-// TestInterruptedSyncTellsWhatWasDone: by the running bridge, which stops as well.
+// TestInterruptedSyncTellsWhatWasDone: by the running bridge, which waits no longer.
 func TestInterruptedSyncTellsWhatWasDone(t *testing.T) {
 	p := newPlant(t)
 	p.runBridge()

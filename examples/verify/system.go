@@ -158,8 +158,8 @@ func (p *program) resetPhone(ctx context.Context, s *system) int {
 	return code
 }
 
-// syncAll syncs all Teams presence with MiCollab. An interrupt ends it, and what was
-// done is reported.
+// syncAll syncs all Teams presence with MiCollab. An interrupt ends the wait, and what
+// was done until then is reported.
 func (p *program) syncAll(ctx context.Context, s *system) int {
 	progress := newProgress(p.stderr)
 	report, err := s.SyncAll(ctx, progress.sync)
