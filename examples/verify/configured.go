@@ -29,13 +29,17 @@ func (p *program) openConfigured(ctx context.Context) (*system, int) {
 		return nil, exitUsage
 	}
 	// A bridge that runs has its secrets already: whoever asks it needs none.
-	running, why := p.findRunning(ctx, service.StatusAddress(text))
+	running, why, perhaps := p.findRunning(ctx, service.StatusAddress(text))
 	switch {
 	case ctx.Err() != nil:
 		p.complain("interrupted")
 		return nil, exitFailed
 	case running != nil:
 		return running, 0
+	case perhaps && p.flags.writes():
+		// Two bridges that write end the Teams sessions of one another.
+		p.complain(why + ": it may be one that is busy, or of an earlier release. Nothing is written beside it: try again, or stop it, or correct the status address")
+		return nil, exitFailed
 	}
 	s, warnings, err := service.Load(file, text, os.LookupEnv)
 	for _, w := range warnings {
@@ -52,27 +56,27 @@ func (p *program) openConfigured(ctx context.Context) (*system, int) {
 	return p.standIn(ctx, file, s)
 }
 
-// findRunning asks for the bridge at the status address. Where there is none, it
-// returns why.
-func (p *program) findRunning(ctx context.Context, status string) (running *system, why string) {
+// findRunning asks for the bridge at the status address. Where it finds none, it
+// returns why, and whether there may be one all the same.
+func (p *program) findRunning(ctx context.Context, status string) (running *system, why string, perhaps bool) {
 	if status == "" {
-		return nil, "the configuration has no status address at which a bridge would answer"
+		return nil, "the configuration has no status address at which a bridge would answer", false
 	}
 	transport := &http.Transport{Proxy: nil} // the bridge is on this machine
 	client, err := verify.NewClient("http://"+status+service.PathVerify, &http.Client{Transport: transport})
 	if err != nil {
-		return nil, fmt.Sprintf("the status address cannot be asked (%v)", err)
+		return nil, fmt.Sprintf("the status address cannot be asked (%v)", err), false
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	switch _, err := client.Checks(ctx); {
 	case err == nil:
-		return &system{client, client, func() error { transport.CloseIdleConnections(); return nil }}, ""
+		return &system{client, client, func() error { transport.CloseIdleConnections(); return nil }}, "", false
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, "no bridge answers at " + status
+		return nil, "no bridge answers at " + status, false
 	default:
 		transport.CloseIdleConnections()
-		return nil, fmt.Sprintf("what answers at %s is not a bridge that makes checks (%s)", status, plain(err.Error()))
+		return nil, fmt.Sprintf("what answers at %s is not a bridge that makes checks (%s)", status, plain(err.Error())), true
 	}
 }
 

@@ -201,6 +201,13 @@ func TestSomethingElseAtTheStatusAddress(t *testing.T) {
 	c := verifying(t.Context(), nil, "-config", p.file, "-only", "cloudlink-account")
 	assert.Equal(t, verify.ExitPassed, c.code, c.stdout+c.stderr)
 	assert.Contains(t, c.stderr, "is not a bridge that makes checks (verify: the address answered 404 Not Found")
+
+	for _, writes := range [][]string{{"-sync-all"}, {"-user", p.info.People[0].Email, "-reset"}} {
+		c = verifying(t.Context(), nil, append([]string{"-config", p.file}, writes...)...)
+		assert.Equal(t, verify.ExitFailed, c.code, c.stdout+c.stderr)
+		assert.Contains(t, c.stderr, "Nothing is written beside it")
+		assert.NotContains(t, c.stderr, standsIn)
+	}
 }
 
 func TestWrongConfiguration(t *testing.T) {

@@ -31,7 +31,8 @@
 // it knows what it has read, written and heard. If none does, this process takes its
 // place for as long as the checks take, with the store of the presence monitors and
 // with subscriptions, which the bridge takes over when it starts. It writes no
-// presence meanwhile, except for -reset, -sync-all and the probe.
+// presence meanwhile, except for -reset, -sync-all and the probe; and for the first two
+// only if nothing answers at the status address.
 //
 // # Output
 //
