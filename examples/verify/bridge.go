@@ -150,6 +150,8 @@ func (b *bridge) subscribed() bool {
 	if capacity == 0 || b.Bridge.Direction() != presencebridge.Bidirectional || len(b.Bridge.Roster().Users) == 0 {
 		return true
 	}
-	// The plan is made a moment after there is somebody to watch.
-	return snapshot.Users > 0 && snapshot.Subscribed >= min(snapshot.Users, capacity)
+	// The plan is made a moment after there is somebody to watch, and the bridge told of
+	// its outcome a moment after that.
+	return snapshot.Users > 0 && snapshot.Subscribed >= min(snapshot.Users, capacity) &&
+		len(b.Bridge.Overflow()) <= max(0, snapshot.Users-capacity)
 }
