@@ -187,8 +187,10 @@ func (o *office) expire(ctx context.Context, m *monitorAccount) error {
 		return err
 	}
 	if err := o.until(ctx, func() bool {
-		s, _ := o.pool.Snapshot().Monitor(m.principalName)
-		return s.State == monitor.StateSecretExpired
+		s := o.pool.Snapshot()
+		expired, _ := s.Monitor(m.principalName)
+		// Its subscription ends a moment after that is known.
+		return expired.State == monitor.StateSecretExpired && len(s.Unwatched) > 0
 	}); err != nil {
 		return err
 	}
@@ -226,6 +228,9 @@ func (o *office) renew(ctx context.Context, m *monitorAccount) error {
 // dismiss takes the monitor out of the pool.
 func (o *office) dismiss(ctx context.Context, m *monitorAccount) error {
 	if err := o.pool.Delete(ctx, m.principalName); err != nil {
+		return err
+	}
+	if err := o.until(ctx, func() bool { return len(o.pool.Snapshot().Unwatched) > 0 }); err != nil {
 		return err
 	}
 	return o.tellWatched(ctx)
