@@ -50,8 +50,8 @@ func (p *program) openConfigured(ctx context.Context) (*system, int) {
 		return nil, exitUsage
 	}
 	p.complain(why + ": if none runs, nobody keeps presence in step. This process takes its place for the checks, and knows nothing of what another one has heard. It reads first what everybody shows")
-	if p.flags.reset && !s.Bridge.KeepSessionsOnStop {
-		p.complain("a Teams session that the reset sets ends with this process, because nobody would take it back after the call: start the bridge")
+	if (p.flags.reset || p.flags.syncAll) && !s.Bridge.KeepSessionsOnStop {
+		p.complain("a Teams session that is set meanwhile ends with this process, because nobody would take it back after the call: start the bridge")
 	}
 	return p.standIn(ctx, file, s)
 }

@@ -129,7 +129,7 @@ func TestProcessStandsInForTheBridge(t *testing.T) {
 	// A session has nobody who keeps it when the process has ended.
 	c = verifying(t.Context(), nil, "-config", p.file, "-user", caller, "-reset")
 	assert.Contains(t, c.stdout, "the session Busy/InACall was set once more")
-	assert.Contains(t, c.stderr, "a Teams session that the reset sets ends with this process")
+	assert.Contains(t, c.stderr, "a Teams session that is set meanwhile ends with this process")
 	assert.Equal(t, presence.Available, p.sim.Graph().Presence(person.TeamsID).Availability)
 
 	// What is asked for is done.
