@@ -63,7 +63,8 @@
 //
 // Package presence holds the vocabulary and the mapping table, graph, cloudlink and
 // micollab the clients, monitor the pool of accounts that watch Teams, which is a
-// [Watcher]. Each wire package has a test double that an embedder can test with:
+// [Watcher], verify what finds out why presence is wrong, in the whole system or for
+// one person. Each wire package has a test double that an embedder can test with:
 // graph/graphtest, cloudlink/cloudlinktest and micollab/micollabtest. The program in
 // examples/bridge is a complete bridge.
 package presencebridge
