@@ -66,10 +66,13 @@ type office struct {
 	*ledger
 	pool    *monitor.Pool
 	browser *http.Client
+	// tokensOver ends that the access tokens of the monitor with the expired client
+	// secret are refused.
+	tokensOver func()
 }
 
 func newOffice(l *ledger, pool *monitor.Pool) *office {
-	return &office{l, pool, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	return &office{ledger: l, pool: pool, browser: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, tokensOver: func() {}}
 }
 
 // duty is something that is done in the office at a time of the day.
@@ -169,10 +172,10 @@ func (o *office) signIn(ctx context.Context, m *monitorAccount) error {
 
 // expire lets the monitor's client secret end. Its access token and its
 // subscription would live on for up to an hour, for which this day has no time:
-// they end as soon as the monitor uses them.
+// they end as soon as the monitor uses them, until it is renewed.
 func (o *office) expire(ctx context.Context, m *monitorAccount) error {
 	co := o.company
-	over := co.graph.Control(0, func(r *http.Request) *graphtest.Reply {
+	o.tokensOver = co.graph.Control(0, func(r *http.Request) *graphtest.Reply {
 		if !strings.Contains(r.URL.Path, "/subscriptions") || bearer(r) != m.id {
 			return nil
 		}
@@ -182,7 +185,6 @@ func (o *office) expire(ctx context.Context, m *monitorAccount) error {
 		}
 		return &graphtest.Reply{Status: http.StatusUnauthorized}
 	})
-	defer over()
 	if err := co.graph.ExpireSecret(co.clientID, m.secret); err != nil {
 		return err
 	}
@@ -219,6 +221,7 @@ func (o *office) renew(ctx context.Context, m *monitorAccount) error {
 	if err := o.company.newSecret(m); err != nil {
 		return err
 	}
+	o.tokensOver()
 	if err := o.pool.Renew(ctx, m.principalName, m.secret); err != nil {
 		return err
 	}
