@@ -232,6 +232,9 @@ func (l *ledger) note(m *member, at time.Time, text line) {
 
 // wrote takes a write of the bridge.
 func (l *ledger) wrote(w presencebridge.Write) {
+	if w.DryRun {
+		return // the double receives nothing of it
+	}
 	m, now := l.company.byTeams[w.User.TeamsID], time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
